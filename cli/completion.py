@@ -88,6 +88,7 @@ def complete_field(
     """
     from cli.payload import paths
     from portal.reference.build import reference
+    from portal.reference.model import Kind
 
     action = reference().actions().get(context.params.get("action") or "")
     if action is None:
@@ -103,7 +104,9 @@ def complete_field(
         return [CompletionItem(word) for word in _words(known[before[-1]], incomplete)]
     given = {each.partition("=")[0] for each in before}
     return [
-        CompletionItem(f"{path}=", type=_PREFIX, help=each.description)
+        CompletionItem(
+            path + ("." if each.kind is Kind.MAP else "="), type=_PREFIX, help=each.description
+        )
         for path, each in known.items()
         if path.startswith(incomplete) and path not in given
     ]

@@ -1,7 +1,7 @@
 """Turns `key=value` arguments into a JSON payload, typed by the fields of the action's request."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ _TYPES = {
     Kind.INTEGER: "whole number",
     Kind.BOOLEAN: "true or false",
     Kind.TIME: "time",
+    Kind.MAP: "texts by their keys",
 }
 
 
@@ -54,8 +55,13 @@ def build_payload(arguments: Sequence[str], fields: Iterable[Field]) -> dict[str
         key, equals, text = argument.partition("=")
         if not equals:
             raise click.UsageError(f"'{argument}' is not key=value, @FILE or -.")
+        if outer := _map_around(key, known):
+            _put_pair(payload, outer, key.removeprefix(f"{outer}."), text)
+            continue
         if key not in known:
             raise click.UsageError(_unknown_field(key, known))
+        if known[key].kind is Kind.MAP:
+            raise click.UsageError(f"{key} is an object of texts. Give {key}.KEY=… for each.")
         if key in given:
             raise click.UsageError(f"{key} is given twice.")
         given.add(key)
@@ -63,6 +69,20 @@ def build_payload(arguments: Sequence[str], fields: Iterable[Field]) -> dict[str
         values = [typed(key, part, known[key]) for part in parts]
         _put(payload, key, values if known[key].repeated else values[0])
     return payload
+
+
+def _map_around(key: str, known: Mapping[str, Field]) -> str | None:
+    """Return the path of the map that a key such as `metadata.order_id` is a pair of, or None."""
+    maps = (path for path, field in known.items() if field.kind is Kind.MAP)
+    return next((path for path in maps if key.startswith(f"{path}.")), None)
+
+
+def _put_pair(payload: dict[str, Any], path: str, name: str, text: str) -> None:
+    """Set a pair of a map. Its name may contain dots."""
+    pairs = _object_at(payload, path)
+    if name in pairs:
+        raise click.UsageError(f"{path}.{name} is given twice.")
+    pairs[name] = text
 
 
 def typed(key: str, text: str, expected: Field) -> object:
@@ -97,12 +117,16 @@ def _article(description: str) -> str:
 
 
 def _put(payload: dict[str, Any], key: str, value: object) -> None:
-    *outer, name = key.split(".")
-    for step in outer:
+    outer, _, name = key.rpartition(".")
+    (_object_at(payload, outer) if outer else payload)[name] = value
+
+
+def _object_at(payload: dict[str, Any], path: str) -> dict[str, Any]:
+    for step in path.split("."):
         payload = payload.setdefault(step, {})
         if not isinstance(payload, dict):
-            raise click.UsageError(f"{key}: {step} is not an object in the file.")
-    payload[name] = value
+            raise click.UsageError(f"{path}: {step} is not an object in the file.")
+    return payload
 
 
 def _read_object(argument: str) -> dict[str, Any]:

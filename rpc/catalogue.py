@@ -157,7 +157,10 @@ def secret_names() -> frozenset[str]:
 
 
 def fields_of(files: Iterable[FileDescriptor]) -> Iterator[FieldDescriptor]:
-    """Return the fields of all messages in the files, nested ones included."""
+    """Return the fields of all messages in the files, nested ones included.
+
+    The key and the value of a map are no fields: what they are is the map's.
+    """
     for file in files:
         for message in file.message_types_by_name.values():
             yield from _fields(message)
@@ -166,7 +169,8 @@ def fields_of(files: Iterable[FileDescriptor]) -> Iterator[FieldDescriptor]:
 def _fields(message: Descriptor) -> Iterator[FieldDescriptor]:
     yield from message.fields
     for nested in message.nested_types:
-        yield from _fields(nested)
+        if not nested.GetOptions().map_entry:
+            yield from _fields(nested)
 
 
 PATTERN_DESCRIPTIONS: Final = {
@@ -176,6 +180,7 @@ PATTERN_DESCRIPTIONS: Final = {
     r"^[!-~]{1,64}$": "must be 1 to 64 printable characters without spaces",
     r"^[!-~]{1,255}$": "must be 1 to 255 printable characters without spaces",
     r"^[ -~]{1,64}$": "must be 1 to 64 printable characters",
+    r"^[ -Z^-~]{1,40}$": "must be 1 to 40 printable characters without [, ] and backslashes",
     r"^[0-9]{12,19}$": "must be 12 to 19 digits",
     r"^[0-9]{3,4}$": "must be 3 or 4 digits",
     r"^[0-9A-Fa-f]{1,256}$": "must be at most 256 hexadecimal digits",

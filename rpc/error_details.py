@@ -7,6 +7,8 @@ ERROR_DOMAIN = "payments.nivisco"
 
 MAX_FIELD_PROBLEMS = 20
 
+MAX_NAME_LENGTH = 64
+"""Most characters of a client's field name that a response repeats."""
 _NAMED_FIELDS = 5
 
 
@@ -19,6 +21,12 @@ class FieldProblem:
 
     field: str
     description: str
+
+
+def printable(name: str) -> str:
+    """Return a client's field name without control characters, cut to 64 characters."""
+    cut = name[:MAX_NAME_LENGTH]
+    return cut if cut.isprintable() else "".join(c if c.isprintable() else "?" for c in cut)
 
 
 def fields_sentence(problems: Sequence[FieldProblem]) -> str:

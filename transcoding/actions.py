@@ -16,6 +16,7 @@ from transcoding.responses import WriteMessage, compile_response_writer
 from transcoding.schema import (
     CURRENCY_KEY,
     SchemaError,
+    is_map,
     is_money,
     is_timestamp,
 )
@@ -106,5 +107,5 @@ def _wrapped_paths(descriptor: Descriptor, prefix: str) -> Iterator[tuple[str, b
         path = prefix + field.name
         if is_money(field) or is_timestamp(field):
             yield path, is_money(field)
-        elif field.message_type is not None:
+        elif field.message_type is not None and not is_map(field):
             yield from _wrapped_paths(field.message_type, path + ".")

@@ -6,11 +6,9 @@ It never keeps a field's value.
 import difflib
 from collections.abc import Iterable, Sequence
 
-from rpc.error_details import MAX_FIELD_PROBLEMS, FieldProblem
+from rpc.error_details import MAX_FIELD_PROBLEMS, MAX_NAME_LENGTH, FieldProblem, printable
 from transcoding.parsing import MalformedValue
 
-MAX_NAME_LENGTH = 64
-"""Most characters of an unknown field's name that a response repeats."""
 MAX_SENT_BYTES = 3072
 """Most bytes of problems sent to the core. gRPC rejects metadata above 8 KiB; one problem is enough
 for the core to reject the call, and the whole list stays here."""
@@ -74,12 +72,6 @@ class FieldProblems:
 
 def _is_within(inner: str, outer: str) -> bool:
     return inner.startswith((f"{outer}.", f"{outer}["))
-
-
-def printable(name: str) -> str:
-    """Return a client's field name without control characters, cut to 64 characters."""
-    cut = name[:MAX_NAME_LENGTH]
-    return cut if cut.isprintable() else "".join(c if c.isprintable() else "?" for c in cut)
 
 
 def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = 0.7) -> str:

@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.money_pb2 import Money
 
+from rpc.error_details import printable
 from rpc.update_mask import (
     UPDATE_MASK,
     UPDATES,
@@ -26,9 +27,11 @@ from transcoding.money import read_amount, read_currency
 from transcoding.schema import (
     CURRENCY_KEY,
     SchemaError,
+    check_map,
     enum_words,
     includes_end_of_day,
     is_field_mask,
+    is_map,
     is_money,
     is_timestamp,
     money_names,
@@ -93,7 +96,7 @@ def compile_reader(descriptor: Descriptor, *, within: tuple[Descriptor, ...] = (
 def _with_update_mask(read: ReadMessage, descriptor: Descriptor) -> ReadMessage:
     """Return a reader that fills the update mask where JSON clears a field with null.
 
-    Without null there is no mask: the fields that are set are updated.
+    `{}` clears a map, too. Otherwise there is no mask: the fields that are set are updated.
     """
     if UPDATE_MASK not in descriptor.fields_by_name:
         return read
@@ -107,12 +110,15 @@ def _with_update_mask(read: ReadMessage, descriptor: Descriptor) -> ReadMessage:
         for path, is_clearable in updatable_paths(target).items()
         if is_clearable
     }
+    maps = {field.name for field in target.fields if is_map(field)}
 
     def read_with_mask(
         fields: Mapping[str, object], prefix: str, problems: FieldProblems
     ) -> Message:
         message = read(fields, prefix, problems)
-        cleared = [path for path, names in clearable.items() if _is_null(fields, names)]
+        cleared = [
+            path for path, names in clearable.items() if _is_cleared(fields, names, path in maps)
+        ]
         if cleared:
             mask = getattr(message, UPDATE_MASK)
             mask.paths.extend([*set_paths(updated_message(message)), *cleared])
@@ -121,13 +127,15 @@ def _with_update_mask(read: ReadMessage, descriptor: Descriptor) -> ReadMessage:
     return read_with_mask if clearable else read
 
 
-def _is_null(fields: Mapping[str, object], names: Sequence[str]) -> bool:
-    """Return whether the value at a path of keys is null, not absent."""
+def _is_cleared(fields: Mapping[str, object], names: Sequence[str], is_map: bool) -> bool:
+    """Return whether the value at a path of keys is null, or an empty map; not absent."""
     *outer, last = names
     value: object = fields
     for name in outer:
         value = value.get(name) if isinstance(value, Mapping) else None
-    return isinstance(value, Mapping) and last in value and value[last] is None
+    if not isinstance(value, Mapping) or last not in value:
+        return False
+    return value[last] is None or (is_map and value[last] == {})
 
 
 def _arguments_reader(
@@ -199,6 +207,9 @@ def _leaf(field: FieldDescriptor) -> ReadLeaf | None:
 
 
 def _nested(field: FieldDescriptor, within: tuple[Descriptor, ...]) -> ReadNested:
+    if is_map(field):
+        check_map(field)
+        return _read_strings
     if not field.is_repeated:
         return _object_reader(field.message_type, within)
     leaf = _leaf(field)
@@ -212,8 +223,7 @@ def _nested(field: FieldDescriptor, within: tuple[Descriptor, ...]) -> ReadNeste
 
 
 def _object_reader(descriptor: Descriptor | None, within: tuple[Descriptor, ...]) -> ReadNested:
-    if descriptor is None or descriptor.GetOptions().map_entry:
-        raise SchemaError(f"{within[-1].full_name} has a map, which has no JSON form")
+    assert descriptor is not None, "an object has a message"
     read = compile_reader(descriptor, within=within)
 
     def read_object(value: object, path: str, problems: FieldProblems) -> Message:
@@ -222,6 +232,19 @@ def _object_reader(descriptor: Descriptor | None, within: tuple[Descriptor, ...]
         return read(value, path + ".", problems)
 
     return read_object
+
+
+def _read_strings(value: object, path: str, problems: FieldProblems) -> dict[str, str]:
+    """Read an object of strings by any keys. A key is no field, so null is not absence there."""
+    if not isinstance(value, dict):
+        raise InvalidValue("must be an object of strings")
+    strings: dict[str, str] = {}
+    for key, each in value.items():
+        try:
+            strings[read_string(key)] = read_string(each)
+        except InvalidValue as invalid:
+            problems.add_invalid(f"{path}.{printable(key)}", each, str(invalid))
+    return strings
 
 
 def _list_reader(read_item: ReadNested) -> ReadNested:

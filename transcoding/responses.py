@@ -15,7 +15,9 @@ from transcoding.money import write_amount
 from transcoding.schema import (
     CURRENCY_KEY,
     SchemaError,
+    check_map,
     enum_words,
+    is_map,
     is_money,
     is_timestamp,
     money_names,
@@ -75,6 +77,9 @@ def _field_writers(
             writers.append(_money_writer(field.name))
             if field.name == money[0]:
                 writers.append(_currency_writer(money))
+        elif is_map(field):
+            check_map(field)
+            writers.append(_map_writer(field.name))
         elif field.is_repeated:
             writers.append(_list_writer(field.name, _value_writer(field, inner)))
         elif field.has_presence:
@@ -88,8 +93,6 @@ def _value_writer(field: FieldDescriptor, within: tuple[Descriptor, ...]) -> Wri
     if is_timestamp(field):
         return _write_timestamp
     if field.message_type is not None:
-        if field.message_type.GetOptions().map_entry:
-            raise SchemaError(f"{field.full_name} is a map, which has no JSON form")
         return _object_writer(_field_writers(field.message_type, within))
     if field.enum_type is not None:
         texts = {number: f'"{word}"' for word, number in enum_words(field.enum_type).items()}
@@ -126,6 +129,22 @@ def _list_writer(name: str, write_value: WriteValue) -> WriteMessage:
 
     def write(message: Message) -> str:
         return key + ",".join([write_value(item) for item in read(message)]) + "]"
+
+    return write
+
+
+def _map_writer(name: str) -> WriteMessage:
+    """Return the writer of a map of strings, in the order of its keys: a map has none itself."""
+    key = f'"{name}":{{'
+    read = attrgetter(name)
+
+    def write(message: Message) -> str:
+        pairs = sorted(read(message).items())
+        written = [
+            f"{encode_basestring_ascii(each)}:{encode_basestring_ascii(value)}"
+            for each, value in pairs
+        ]
+        return key + ",".join(written) + "}"
 
     return write
 

@@ -38,6 +38,23 @@ def is_field_mask(field: FieldDescriptor) -> bool:
     )
 
 
+def is_map(field: FieldDescriptor) -> bool:
+    """Return whether the field is a map, which in JSON is an object with any keys."""
+    return field.message_type is not None and bool(field.message_type.GetOptions().map_entry)
+
+
+def check_map(field: FieldDescriptor) -> None:
+    """Check that a map holds strings by strings.
+
+    Raises:
+        SchemaError: it holds anything else, which has no JSON form.
+    """
+    entry = field.message_type
+    assert entry is not None, "a map has entries"
+    if any(part.type != FieldDescriptor.TYPE_STRING for part in entry.fields):
+        raise SchemaError(f"{field.full_name} is a map of other values than strings")
+
+
 def includes_end_of_day(field: FieldDescriptor) -> bool:
     """Return whether a date without a time means the end of that day in this Timestamp."""
     return bool(field.GetOptions().Extensions[annotations_pb2.end_of_day])

@@ -15,6 +15,7 @@ _SCALARS = {
     Kind.CURRENCY: "string",
     Kind.TIME: "string",
     Kind.WORD: "string",
+    Kind.MAP: "array",
 }
 _KEY_SHAPE = "idempotency_key?: string"
 _KEY = "Key of this call. Defaults to a new one for every call."
@@ -51,6 +52,8 @@ def _var(what: Property) -> str:
     one = what.type_name if field.kind is Kind.OBJECT else _one(field)
     if field.repeated:
         return f"list<{one}>"
+    if field.kind is Kind.MAP:
+        return _one(field)
     if field.kind is Kind.WORD:
         return f"{one}|null" if field.nullable else str(one)
     return ""
@@ -59,7 +62,7 @@ def _var(what: Property) -> str:
 def _one(field: Field) -> str:
     if field.kind is Kind.WORD:
         return "|".join(f"'{word.word}'" for word in field.words)
-    return _SCALARS[field.kind]
+    return "array<string, string>" if field.kind is Kind.MAP else _SCALARS[field.kind]
 
 
 def _read(what: Property) -> str:

@@ -17,6 +17,7 @@ _SCALARS = {
     Kind.AMOUNT: "str",
     Kind.CURRENCY: "str",
     Kind.TIME: "str",
+    Kind.MAP: "Mapping[str, str]",
 }
 
 
@@ -76,6 +77,8 @@ def _read(what: Property) -> str:
         made = f"{what.type_name}.from_json({one})"
     elif what.field.kind is Kind.AMOUNT:
         made = f"str({one})"
+    elif what.field.kind is Kind.MAP:
+        made = f"dict({one})"
     else:
         made = one
     if what.field.repeated:

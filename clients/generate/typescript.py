@@ -13,6 +13,7 @@ _SCALARS = {
     Kind.AMOUNT: "string",
     Kind.CURRENCY: "string",
     Kind.TIME: "string",
+    Kind.MAP: "Readonly<Record<string, string>>",
 }
 _READERS = {"number": "integer"}
 
@@ -101,6 +102,8 @@ def _read(what: Property) -> str:
     read = _READERS.get(scalar, scalar)
     if what.field.kind is Kind.OBJECT:
         read = f"object({_reader(str(what.type_name))})"
+    elif what.field.kind is Kind.MAP:
+        read = "strings"
     elif what.field.kind is Kind.WORD:
         read = f"word<types.{what.type_name}>"
     if what.field.repeated:

@@ -4,6 +4,8 @@ An index has the columns of the list's filter, then its order. Where a filter on
 words (`status`, `gateway`) is not given, the page merges one range of the index for each word: so
 one index serves every combination of these filters.
 
+The list of the resources with a pair of metadata has an index that is a table, of all resources.
+
 `total` is exact up to COUNTED_MAX. A longer list has an estimate, because counting it would take
 longer than reading the page.
 """
@@ -41,7 +43,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 
 from core.database.cursors import Position, Value, read_cursor, write_cursor
-from core.database.schema import UtcDateTime
+from core.database.schema import UtcDateTime, metadata_pairs
 from core.database.transactions import Transaction
 from core.errors import InvalidFields
 
@@ -111,6 +113,26 @@ class PagedList(Generic[Row]):
         assert isinstance(table, Table), "a list is of a table's columns"
         return table
 
+    async def read_with_pair(
+        self, transaction: Transaction, page: PageRequest, *, business_id: str, digest: str
+    ) -> Page[Row]:
+        """Return a page of the rows with a pair of metadata, by its `core.metadata.digest_of`.
+
+        Raises:
+            InvalidFields: as `read` does.
+        """
+        pairs = metadata_pairs.c
+        index = _Index(
+            metadata_pairs,
+            key=(pairs.business_id, pairs.resource_id),
+            moment=pairs.created_at,
+            order=(pairs.created_at, pairs.resource_id),
+        )
+        equal = [pairs.business_id == business_id, pairs.digest == digest]
+        return await _Query(self, index, equal, {}, page).run(
+            transaction, self._scope(page, {"business_id": business_id, "metadata": digest})
+        )
+
     async def read(
         self,
         transaction: Transaction,
@@ -131,18 +153,29 @@ class PagedList(Generic[Row]):
         given = {each: value for each, value in equal.items() if value is not None}
         query = _Query(
             self,
+            _Index(self.table, self.key, self.moment, self.order),
             [*self.only, *within, *(each == value for each, value in given.items())],
             {each: every for each, every in (words or {}).items() if each not in given},
             page,
         )
-        scope = json.dumps(
-            [
-                self.name,
-                {each.name: value for each, value in given.items()},
-                *(date and date.isoformat() for date in (page.from_date, page.to_date)),
-            ]
+        return await query.run(
+            transaction, self._scope(page, {each.name: value for each, value in given.items()})
         )
-        return await query.run(transaction, scope)
+
+    def _scope(self, page: PageRequest, given: Mapping[str, str]) -> str:
+        """Return the text of the list and its filter."""
+        dates = (date and date.isoformat() for date in (page.from_date, page.to_date))
+        return json.dumps([self.name, given, *dates])
+
+
+@dataclass(frozen=True, slots=True)
+class _Index:
+    """Columns that an index has, each in place of the list's one: of its table, or of another."""
+
+    table: Table
+    key: Sequence[Column[Any]]
+    moment: Column[datetime]
+    order: Sequence[Column[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +183,7 @@ class _Query(Generic[Row]):
     """One reading of a page."""
 
     of: PagedList[Row]
+    index: _Index
     conditions: Sequence[_Condition | TextClause]
     words: Words
     page: PageRequest
@@ -206,9 +240,9 @@ class _Query(Generic[Row]):
         """Return the conditions, with the dates."""
         conditions = list(self.conditions)
         if self.page.from_date is not None:
-            conditions.append(self.of.moment >= self.page.from_date)
+            conditions.append(self.index.moment >= self.page.from_date)
         if self.page.to_date is not None:
-            conditions.append(self.of.moment <= self.page.to_date)
+            conditions.append(self.index.moment <= self.page.to_date)
         return conditions
 
     def _counted(self, transaction: Transaction) -> Select[Any]:
@@ -217,7 +251,7 @@ class _Query(Generic[Row]):
         The order makes PostgreSQL use the index of the list. It starts with the oldest, which
         vacuum has visited, so that no row is read.
         """
-        query = select(_ONE).where(*self._restricted()).order_by(*self.of.order)
+        query = select(_ONE).where(*self._restricted()).order_by(*self.index.order)
         query = query.limit(COUNTED_MAX + 1)
         if self.words:
             each = self._each_range()
@@ -225,7 +259,7 @@ class _Query(Generic[Row]):
             if _is_postgresql(transaction):
                 query = select(_ONE).select_from(each.join(query.lateral(), true()))
             else:
-                query = query.select_from(each.join(self.of.table, true())).order_by(None)
+                query = query.select_from(each.join(self.index.table, true())).order_by(None)
             query = query.limit(COUNTED_MAX + 1)
         return select(func.count()).select_from(query.subquery())
 
@@ -234,7 +268,7 @@ class _Query(Generic[Row]):
         if not _is_postgresql(transaction):
             return 0
         query = select(_ONE).where(*self._restricted())
-        plan = await transaction.connection.scalar(_Explained(query.select_from(self.of.table)))
+        plan = await transaction.connection.scalar(_Explained(query.select_from(self.index.table)))
         return min(int(json.loads(plan)[0]["Plan"]["Plan Rows"]), _LARGEST_TOTAL)
 
     def _rows(
@@ -244,12 +278,13 @@ class _Query(Generic[Row]):
 
         It finds the keys in the index, and then reads the rows of the page only.
         """
-        of, limit, offset = self.of, self.page.limit + 1, passed if after is None else 0
+        of, index = self.of, self.index
+        limit, offset = self.page.limit + 1, passed if after is None else 0
         conditions = self._restricted()
         if after is not None:
-            conditions.append(_precedes(of.order, after))
-        newest_first = [each.desc() for each in of.order]
-        keys = select(*dict.fromkeys([*of.order, *of.key]))
+            conditions.append(_precedes(index.order, after))
+        newest_first = [each.desc() for each in index.order]
+        keys = select(*dict.fromkeys([*index.order, *index.key]))
         if not self.words:
             found = keys.where(*conditions).order_by(*newest_first).limit(limit).offset(offset)
         else:
@@ -265,7 +300,15 @@ class _Query(Generic[Row]):
                 *(shown.c[each.name] for each in of.columns),
             )
             .select_from(
-                key.join(shown, and_(*(shown.c[each.name] == key.c[each.name] for each in of.key)))
+                key.join(
+                    shown,
+                    and_(
+                        *(
+                            shown.c[each.name] == key.c[indexed.name]
+                            for each, indexed in zip(of.key, index.key, strict=True)
+                        )
+                    ),
+                )
             )
             .order_by(*(shown.c[each.name].desc() for each in of.order))
         )

@@ -134,6 +134,11 @@ def _due_work(table: str, look_at: str, *lane: str) -> tuple[CheckConstraint | I
     )
 
 
+def _metadata() -> Column[str]:
+    """Return the column of a resource's pairs of strings, see core.metadata. NULL: it has none."""
+    return Column("metadata", Text, nullable=True)
+
+
 def _one_of(column: str, *words: str) -> CheckConstraint:
     listed = ", ".join(f"'{word}'" for word in words)
     return CheckConstraint(f"{column} IN ({listed})", name=f"{column}_is_known")
@@ -206,6 +211,7 @@ users = Table(
     _word("default_gateway", nullable=True),
     _moment("created_at"),
     _moment("updated_at"),
+    _metadata(),
     ForeignKeyConstraint(["business_id"], ["businesses.business_id"]),
     _one_of("default_gateway", *GATEWAYS),
     Index(
@@ -351,6 +357,7 @@ payments = Table(
     _word("closing", nullable=True),
     Column("closing_minor", BigInteger, nullable=True),
     Column("closing_key", String(64), nullable=True),
+    _metadata(),
     ForeignKeyConstraint(["business_id", "user_id"], ["users.business_id", "users.user_id"]),
     CheckConstraint("amount_minor > 0", name="amount_is_positive"),
     CheckConstraint(
@@ -413,6 +420,19 @@ payments = Table(
     ),
 )
 
+metadata_pairs = Table(
+    # Which resources have a pair of metadata, newest first: the lists by one pair. Its key is the
+    # index of these lists. Rows are written and deleted with their resource.
+    "metadata_pairs",
+    metadata,
+    Column("business_id", String(64), primary_key=True),
+    # Of kind, environment, key and value: core.metadata.digest_of.
+    Column("digest", String(64), primary_key=True),
+    # The resource's.
+    Column("created_at", UtcDateTime, primary_key=True),
+    Column("resource_id", String(64), primary_key=True),
+)
+
 refunds = Table(
     # Refunds that were requested here; those of the gateways' dashboards are events only. Rows are
     # written with their payment locked, but for leases.
@@ -450,6 +470,7 @@ refunds = Table(
     _moment("created_at"),
     _moment("updated_at"),
     *_set_aside(),
+    _metadata(),
     ForeignKeyConstraint(
         ["business_id", "payment_id"], ["payments.business_id", "payments.payment_id"]
     ),
@@ -569,6 +590,7 @@ wallet_holds = Table(
     _moment("created_at"),
     Column("closed_at", UtcDateTime, nullable=True),
     *_set_aside(),
+    _metadata(),
     ForeignKeyConstraint(
         ["business_id", "wallet_id"], ["wallets.business_id", "wallets.wallet_id"]
     ),
@@ -742,6 +764,7 @@ recurring_jobs = Table(
     # defaults of core.recurring.rules.
     Column("retry_days", String(64), nullable=True),
     Column("max_failed_cycles", Integer, nullable=True),
+    _metadata(),
     ForeignKeyConstraint(["business_id", "user_id"], ["users.business_id", "users.user_id"]),
     CheckConstraint("amount_minor > 0", name="amount_is_positive"),
     CheckConstraint("interval_value > 0", name="interval_is_positive"),

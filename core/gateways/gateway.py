@@ -17,7 +17,7 @@ account or the object at the gateway.
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -108,6 +108,8 @@ class GatewayCharge:
     customer_id: str
     gateway_card_id: str
     description: str | None
+    metadata: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The business's own pairs of strings."""
     created_at: datetime | None = None
     """When the payment was created. It bounds a look-up in a list; None: unknown."""
     is_captured: bool = True
@@ -205,6 +207,8 @@ class GatewayRefund:
     """Whether an earlier call with an unknown outcome may have made this very refund."""
     known_id: str | None = None
     """The gateway's id: a look-up finds this refund of the payment, whoever made it."""
+    metadata: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The business's own pairs of strings."""
 
 
 @dataclass(frozen=True, slots=True)

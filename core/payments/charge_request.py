@@ -11,6 +11,7 @@ from core.cards.store import Card
 from core.database.transactions import Transaction
 from core.gateways.gateway import GatewayCharge
 from core.idempotency.call import IdempotentCall
+from core.metadata import metadata_of
 from core.money import Amount
 from core.payments.store import Lease, Payment
 
@@ -41,6 +42,8 @@ class ChargeRequest:
     money: money_pb2.Money
     gateway: str | None = None
     description: str | None = None
+    metadata: str | None = None
+    """As `core.metadata.stored_metadata` returns it."""
     is_env_default: bool = False
     """Whether the request names no environment, so that `env` is the business's default."""
     call: IdempotentCall | None = None
@@ -64,6 +67,7 @@ def gateway_charge(payment: Payment) -> GatewayCharge:
         customer_id=payment.customer_id,
         gateway_card_id=payment.gateway_card_id,
         description=payment.description,
+        metadata=metadata_of(payment.metadata),
         created_at=payment.created_at,
         is_captured=payment.authorized_minor is None,
     )
@@ -90,6 +94,7 @@ def new_payment(
         amount_minor=amount.minor,
         currency=amount.currency,
         description=request.description,
+        metadata=request.metadata,
         idempotency_key=request.call.sent_key if request.call else None,
         customer_id=card.customer_id,
         gateway_card_id=card.gateway_card_id,

@@ -27,6 +27,9 @@ _UNANSWERED = (
         payments.c.description.is_not_distinct_from(
             bindparam("of_description", type_=payments.c.description.type)
         ),
+        payments.c.metadata.is_not_distinct_from(
+            bindparam("of_metadata", type_=payments.c.metadata.type)
+        ),
         payments.c.idempotency_key.is_(None),
         payments.c.authorized_minor.is_(None) == bindparam("is_captured", type_=Boolean),
         or_(
@@ -82,6 +85,7 @@ async def unanswered_payments(
     gateway: str | None,
     description: str | None,
     is_captured: bool,
+    metadata: str | None,
     succeeded_since: datetime,
 ) -> list[Payment]:
     """Return and lock the unanswered payments of equal requests without a key, oldest first.
@@ -102,6 +106,7 @@ async def unanswered_payments(
             "of_gateway": gateway,
             "of_description": description,
             "is_captured": is_captured,
+            "of_metadata": metadata,
             "succeeded_since": succeeded_since,
         },
     )

@@ -8,6 +8,7 @@ from core.gateways.events import FactKind
 from core.gateways.gateway import ChargeOutcome
 from core.idempotency.call import Answer
 from core.messages import enum_value, env_value, gateway_value, timestamp
+from core.metadata import metadata_of
 from core.money import Amount, money_message, stored_exponent
 from core.payments import rules
 from core.payments.event_rules import CHARGED, RecordedEvent
@@ -41,6 +42,7 @@ def payment_message(payment: Payment) -> pb.Payment:
         description=payment.description,
         created_at=timestamp(payment.created_at),
         updated_at=timestamp(payment.updated_at),
+        metadata=metadata_of(payment.metadata),
     )
 
 

@@ -1,8 +1,8 @@
 """Decides whether a request is a retry of an earlier charge, and what it does then.
 
 With a key, the record names the payment, and any request with the key is a retry. Without a key,
-equal requests have the same kind, business, user, env, amount, currency, gateway, description and
-`capture`.
+equal requests have the same kind, business, user, env, amount, currency, gateway, description,
+metadata and `capture`.
 A request that names no env or gateway equals one that resolved it to another value before the
 default moved.
 A caller that got no response can retry without being charged twice, while two callers that both
@@ -143,6 +143,7 @@ async def find_retried_payments(
             gateway=request.gateway,
             description=request.description,
             is_captured=request.is_captured,
+            metadata=request.metadata,
             succeeded_since=transaction.now - UNANSWERED_LIFE,
         )
         unanswered = await _in_resolved_env(transaction, caller, request, unanswered)

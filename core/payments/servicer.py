@@ -4,6 +4,7 @@ from core.caller import current_caller
 from core.errors import InvalidFields
 from core.idempotency.call import current_call
 from core.messages import enum_word, env_word, gateway_word, page_request
+from core.metadata import Kind, listed_digest, stored_metadata
 from core.payments.charge_request import ChargeRequest
 from core.payments.closing import ClosingRequest
 from core.payments.closing_rules import CAPTURE, VOID
@@ -66,11 +67,20 @@ class PaymentsServicer(payments_pb2_grpc.PaymentsServiceServicer):
     ) -> pb.GetPaymentRecordsResponse:
         """Return a page of payments."""
         caller = current_caller()
+        env = env_word(request.env) or caller.default_env
         which = PaymentFilter(
-            env=env_word(request.env) or caller.default_env,
+            env=env,
             user_id=request.user_id or None,
             status=enum_word(pb.PaymentStatus, request.status),
             gateway=gateway_word(request.gateway),
+            digest=listed_digest(
+                Kind.PAYMENT,
+                env,
+                request.metadata,
+                user_id=request.user_id,
+                status=request.status,
+                gateway=request.gateway,
+            ),
         )
         page = await self._service.list_payments(caller, which, page_request(request))
         return pb.GetPaymentRecordsResponse(
@@ -112,6 +122,7 @@ def _charge_request(
         money=request.amount,
         gateway=gateway_word(request.gateway),
         description=request.description or None,
+        metadata=stored_metadata(request.metadata),
         is_env_default=not request.env,
         call=current_call(),
         is_captured=is_captured,

@@ -11,10 +11,12 @@ from typing import Any
 from sqlalchemy import Column, and_, bindparam, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from core.database.metadata_pairs import insert_pairs
 from core.database.paging import Page, PagedList, PageRequest
 from core.database.schema import GATEWAYS, PAYMENT_STATUSES, UtcDateTime, payments
 from core.database.transactions import Transaction
 from core.due_work.store import RELEASED
+from core.metadata import Kind
 from core.payments.rules import CANCELABLE, pause_after
 
 PaymentKey = tuple[str, str]
@@ -68,6 +70,8 @@ class Payment:
     """When the core looks at the payment again; None: never."""
     cancel_at: datetime | None = None
     """Since when the payment is to be canceled at its gateway."""
+    metadata: str | None = None
+    """As `core.metadata.stored_metadata` returns it."""
     responding_core: str | None = None
     """Of an unanswered success: the core that is sending the response. Stored in `lease_owner`."""
     authorized_minor: int | None = None
@@ -100,6 +104,8 @@ class PaymentFilter:
     user_id: str | None = None
     status: str | None = None
     gateway: str | None = None
+    digest: str | None = None
+    """Of a pair of metadata; then the filters above are None but for `env`."""
 
 
 COLUMNS: tuple[Column[Any], ...] = (
@@ -135,6 +141,7 @@ COLUMNS: tuple[Column[Any], ...] = (
     payments.c.closing,
     payments.c.closing_minor,
     payments.c.closing_key,
+    payments.c.metadata,
 )
 
 
@@ -170,14 +177,25 @@ _WORDS = {payments.c.gateway: GATEWAYS, payments.c.status: PAYMENT_STATUSES}
 
 
 async def insert_payment(transaction: Transaction, payment: Payment) -> bool:
-    """Insert a payment, and return whether its id was free."""
+    """Insert a payment with its pairs of metadata, and return whether its id was free."""
     columns = {name: getattr(payment, name) for name in _INSERTED}
     columns["look_at"] = payment.lease and payment.lease.until
     result = await transaction.connection.execute(
         _INSERT[transaction.connection.dialect.name],
         {**columns, **lease_columns(payment.lease), **RELEASED, "succeeded_at": None},
     )
-    return result.rowcount == 1
+    is_inserted = result.rowcount == 1
+    if is_inserted and payment.metadata is not None:
+        await insert_pairs(
+            transaction,
+            Kind.PAYMENT,
+            business_id=payment.business_id,
+            env=payment.env,
+            resource_id=payment.payment_id,
+            created_at=payment.created_at,
+            metadata=payment.metadata,
+        )
+    return is_inserted
 
 
 def lease_columns(lease: Lease | None) -> dict[str, object]:
@@ -359,6 +377,10 @@ async def payment_page(
     transaction: Transaction, *, business_id: str, which: PaymentFilter, page: PageRequest
 ) -> Page[Payment]:
     """Return a page of the business's payments, newest first."""
+    if which.digest is not None:
+        return await _PAYMENTS.read_with_pair(
+            transaction, page, business_id=business_id, digest=which.digest
+        )
     filters = {
         payments.c.user_id: which.user_id,
         payments.c.gateway: which.gateway,

@@ -257,6 +257,7 @@ def charge_request(attempt: Attempt, origin: Origin) -> ChargeRequest:
         money=money_message(Amount(occurrence.amount_minor, occurrence.currency)),
         gateway=occurrence.source,
         description=occurrence.description,
+        metadata=job.metadata,
         call=IdempotentCall(
             business_id=job.business_id,
             sent_key=key,

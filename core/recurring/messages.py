@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from core.messages import enum_value, env_value, timestamp
+from core.metadata import metadata_of
 from core.money import Amount, money_message
 from core.recurring import calendar
 from core.recurring.cycles import calendar_problem
@@ -44,6 +45,7 @@ def job_message(job: Job, preview: int = 0) -> pb.RecurringJob:
         paused_at=optional_timestamp(job.paused_at) if is_paused else None,
         retry_days=job.dunning.retry_days,
         max_failed_cycles=job.dunning.max_failed_cycles,
+        metadata=metadata_of(job.metadata),
     )
 
 

@@ -73,6 +73,8 @@ class JobRequest:
     retry_days: Sequence[int] = ()
     """Empty: the default."""
     max_failed_cycles: int | None = None
+    metadata: str | None = None
+    """As `core.metadata.stored_metadata` returns it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,7 @@ class RecurringService:
                 catch_up=request.catch_up,
                 retry_days=_stored_days(request.retry_days),
                 max_failed_cycles=request.max_failed_cycles,
+                metadata=request.metadata,
                 created_at=transaction.now,
                 updated_at=transaction.now,
             )
@@ -202,6 +205,8 @@ class RecurringService:
                 changed, _ = await _stopped(transaction, changed, update.status, now)
             elif update.status == "active" and job.status == "paused":
                 changed = resumed(changed, now)
+            if changed.metadata != job.metadata:
+                await store.replace_job_pairs(transaction, changed, old=job.metadata)
             return await store.save_job(transaction, changed)
 
     async def pause(self, caller: Caller, recurring_id: str) -> StoppedJob:

@@ -6,6 +6,7 @@ from core.caller import current_caller
 from core.errors import InvalidFields
 from core.idempotency.call import current_call
 from core.messages import enum_word, env_word, page_request, timestamp
+from core.metadata import Kind, listed_digest, stored_metadata
 from core.recurring.log_store import LogFilter
 from core.recurring.messages import (
     job_message,
@@ -54,6 +55,7 @@ class RecurringServicer(recurring_pb2_grpc.RecurringServiceServicer):
                 charge_now=request.charge_now,
                 retry_days=request.retry_days,
                 max_failed_cycles=request.max_failed_cycles or None,
+                metadata=stored_metadata(request.metadata),
             ),
         )
         return pb.CreateRecurringResponse(
@@ -110,10 +112,14 @@ class RecurringServicer(recurring_pb2_grpc.RecurringServiceServicer):
     ) -> pb.ListRecurringResponse:
         """Return a page of jobs."""
         caller = current_caller()
+        env = env_word(request.env) or caller.default_env
         which = JobFilter(
-            env=env_word(request.env) or caller.default_env,
+            env=env,
             user_id=request.user_id or None,
             status=enum_word(pb.RecurringStatus, request.status),
+            digest=listed_digest(
+                Kind.JOB, env, request.metadata, user_id=request.user_id, status=request.status
+            ),
         )
         page = await self._service.list_jobs(caller, which, page_request(request))
         return pb.ListRecurringResponse(
@@ -191,6 +197,7 @@ def _job_update(request: pb.UpdateRecurringRequest) -> JobUpdate:
         "status": enum_word(pb.RecurringStatus, request.status),
         "retry_days": request.retry_days,
         "max_failed_cycles": request.max_failed_cycles,
+        "metadata": stored_metadata(request.metadata),
     }
     given = {path: values.pop(path) for path in update.set_paths}
     if given.get("status") == "completed":

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import insert, select, update
 
 from core.database.bulk_sql import BulkInsert, BulkSelect, BulkUpdate, one_of
+from core.database.metadata_pairs import replace_pairs
 from core.database.paging import Page, PagedList, PageRequest
 from core.database.schema import JOB_STATUSES
 from core.database.schema import recurring_jobs as jobs
@@ -14,6 +15,7 @@ from core.database.schema import recurring_occurrences as occurrences
 from core.database.transactions import Transaction
 from core.due_work.rules import Key
 from core.due_work.store import JOBS
+from core.metadata import Kind
 from core.recurring import rules
 from core.recurring.calendar import Calendar
 from core.recurring.rules import Dunning
@@ -62,6 +64,8 @@ class Job:
     set_aside_at: datetime | None = None
     set_aside_error: str | None = None
     failed_looks: int = 0
+    metadata: str | None = None
+    """As `core.metadata.stored_metadata` returns it."""
 
     def is_due(self, now: datetime) -> bool:
         """Return whether the job may be claimed at a time of the database."""
@@ -132,6 +136,8 @@ class JobFilter:
     env: str
     user_id: str | None = None
     status: str | None = None
+    digest: str | None = None
+    """Of a pair of metadata; then the filters above are None but for `env`."""
 
 
 _JOB_NAMES = tuple(each.name for each in fields(Job))
@@ -159,6 +165,21 @@ _INSERT_OCCURRENCES = BulkInsert(occurrences)
 async def insert_job(transaction: Transaction, job: Job) -> None:
     """Store a new job."""
     await transaction.connection.execute(insert(jobs).values(**asdict(job)))
+    await replace_job_pairs(transaction, job, old=None)
+
+
+async def replace_job_pairs(transaction: Transaction, job: Job, *, old: str | None) -> None:
+    """Have lists find a job, whose row is locked or new, by its metadata, which was `old`."""
+    await replace_pairs(
+        transaction,
+        Kind.JOB,
+        business_id=job.business_id,
+        env=job.env,
+        resource_id=job.recurring_id,
+        created_at=job.created_at,
+        old=old,
+        new=job.metadata,
+    )
 
 
 async def save_job(transaction: Transaction, job: Job) -> Job:
@@ -199,6 +220,10 @@ async def job_page(
     transaction: Transaction, *, business_id: str, which: JobFilter, page: PageRequest
 ) -> Page[Job]:
     """Return a page of the business's jobs, newest first."""
+    if which.digest is not None:
+        return await _JOBS.read_with_pair(
+            transaction, page, business_id=business_id, digest=which.digest
+        )
     equal = {
         jobs.c.business_id: business_id,
         jobs.c.env: which.env,

@@ -55,6 +55,7 @@ from core.gateways.gateway import (
 from core.idempotency.call import Answer, IdempotentCall
 from core.idempotency.service import Idempotency
 from core.ids import new_request_id
+from core.metadata import metadata_of
 from core.money import Amount
 from core.payments import event_store
 from core.payments import rules as payment_rules
@@ -377,6 +378,7 @@ def gateway_refund(
         amount=Amount(refund.amount_minor, refund.currency),
         is_whole=refund.is_whole,
         reason=refund.reason,
+        metadata=metadata_of(refund.metadata),
         created_at=refund.created_at,
         may_have_been_sent=is_resumed,
         is_resent=is_resumed and not was_unsettled,

@@ -40,6 +40,8 @@ class RefundRequest:
     description: str | None
     allow_receivable: bool
     call: IdempotentCall
+    metadata: str | None = None
+    """As `core.metadata.stored_metadata` returns it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,10 @@ class Beginning:
         refund_id = new_refund_id(transaction.now)
         claimed = await self._idempotency.claim(transaction, request.call, refund_id)
         requested = Requested(
-            _amount_minor(request.money, payment.currency), request.reason, request.description
+            _amount_minor(request.money, payment.currency),
+            request.reason,
+            request.description,
+            request.metadata,
         )
         left_minor = payment.amount_minor - payment.amount_refunded_minor
         refunds = await store.refunds_of_payment(
@@ -152,6 +157,7 @@ class Beginning:
             gateway_refund_id=None,
             reason=request.reason,
             description=request.description,
+            metadata=request.metadata,
             idempotency_key=request.call.sent_key,
             created_at=now,
             business_id=payment.business_id,

@@ -2,6 +2,7 @@
 
 from core.idempotency.call import Answer
 from core.messages import enum_value, env_value, gateway_value, timestamp
+from core.metadata import metadata_of
 from core.money import Amount, money_message
 from core.refunds import rules
 from core.refunds.store import Refund
@@ -23,6 +24,7 @@ def refund_message(refund: Refund) -> pb.Refund:
         failure_code=refund.failure_code,
         created_at=timestamp(refund.created_at),
         updated_at=timestamp(refund.updated_at),
+        metadata=metadata_of(refund.metadata),
     )
     if refund.reason is not None:
         message.reason = enum_value(pb.RefundReason, refund.reason)

@@ -159,6 +159,7 @@ class Requested:
     amount_minor: int | None
     reason: str | None
     description: str | None
+    metadata: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +168,8 @@ class Earlier(OwnRefund):
 
     reason: str | None
     description: str | None
+    metadata: str | None
+    """As `core.metadata.stored_metadata` returns it."""
     idempotency_key: str | None
     created_at: datetime
 
@@ -178,7 +181,11 @@ def repeats(earlier: Earlier, requested: Requested, *, left_minor: int, now: dat
     is pending and for RETRY_LIFE, also if it got its answer. One for all that is left repeats one
     that left nothing.
     """
-    is_equal = (earlier.reason, earlier.description) == (requested.reason, requested.description)
+    is_equal = (
+        earlier.reason == requested.reason
+        and earlier.description == requested.description
+        and earlier.metadata == requested.metadata
+    )
     is_amount = earlier.amount_minor == requested.amount_minor or (
         requested.amount_minor is None and left_minor == 0
     )

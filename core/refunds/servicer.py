@@ -5,6 +5,7 @@ from core.errors import InvalidFields
 from core.idempotency.call import current_call
 from core.messages import enum_word, env_word, page_request
 from core.refunds.beginning import RefundRequest
+from core.metadata import Kind, listed_digest, stored_metadata
 from core.refunds.messages import refund_message, refund_response
 from core.refunds.service import RefundsService
 from core.refunds.store import RefundFilter
@@ -35,6 +36,7 @@ class RefundsServicer(refunds_pb2_grpc.RefundsServiceServicer):
                 money=request.amount if request.HasField("amount") else None,
                 reason=enum_word(pb.RefundReason, request.reason),
                 description=request.description or None,
+                metadata=stored_metadata(request.metadata),
                 allow_receivable=request.allow_receivable,
                 call=current_call(),
             ),
@@ -46,11 +48,20 @@ class RefundsServicer(refunds_pb2_grpc.RefundsServiceServicer):
     ) -> pb.ListRefundsResponse:
         """Return a page of refunds."""
         caller = current_caller()
+        env = env_word(request.env) or caller.default_env
         which = RefundFilter(
-            env=env_word(request.env) or caller.default_env,
+            env=env,
             payment_id=request.payment_id or None,
             user_id=request.user_id or None,
             status=enum_word(pb.RefundStatus, request.status),
+            digest=listed_digest(
+                Kind.REFUND,
+                env,
+                request.metadata,
+                payment_id=request.payment_id,
+                user_id=request.user_id,
+                status=request.status,
+            ),
         )
         page = await self._service.list_refunds(caller, which, page_request(request))
         return pb.ListRefundsResponse(

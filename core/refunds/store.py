@@ -6,11 +6,13 @@ from datetime import datetime
 
 from sqlalchemy import and_, bindparam, insert, select, update
 
+from core.database.metadata_pairs import insert_pairs
 from core.database.paging import Page, PagedList, PageRequest
 from core.database.schema import REFUND_STATUSES, refunds
 from core.database.transactions import Transaction
 from core.due_work.rules import Key
 from core.due_work.store import REFUNDS, RELEASED
+from core.metadata import Kind
 from core.refunds.rules import NOT_MADE, Earlier, RefundUpdate, ToldRefund
 
 
@@ -45,6 +47,8 @@ class RefundFilter:
     payment_id: str | None = None
     user_id: str | None = None
     status: str | None = None
+    digest: str | None = None
+    """Of a pair of metadata; then the filters above are None but for `env`."""
 
 
 _COLUMNS = tuple(refunds.c[each.name] for each in fields(Refund))
@@ -75,9 +79,18 @@ _ENDED = {"attempt": None, "lease_owner": None, "leased_until": None, "look_at":
 
 
 async def insert_refund(transaction: Transaction, refund: Refund) -> None:
-    """Insert a refund."""
+    """Insert a refund with its pairs of metadata."""
     values = {each.name: getattr(refund, each.name) for each in fields(Refund)}
     await transaction.connection.execute(insert(refunds).values(values))
+    await insert_pairs(
+        transaction,
+        Kind.REFUND,
+        business_id=refund.business_id,
+        env=refund.env,
+        resource_id=refund.refund_id,
+        created_at=refund.created_at,
+        metadata=refund.metadata,
+    )
 
 
 async def refund_by_id(
@@ -202,6 +215,10 @@ async def refund_page(
     transaction: Transaction, *, business_id: str, which: RefundFilter, page: PageRequest
 ) -> Page[Refund]:
     """Return a page of the business's refunds, newest first."""
+    if which.digest is not None:
+        return await _REFUNDS.read_with_pair(
+            transaction, page, business_id=business_id, digest=which.digest
+        )
     filters = {
         refunds.c.payment_id: which.payment_id,
         refunds.c.user_id: which.user_id,

@@ -25,7 +25,7 @@ from core.money import amount_problem, currency_problem, decimals_problem
 from core.update_mask import mask_problems
 from nivisco.annotations.v1 import annotations_pb2
 from rpc.catalogue import PATTERN_DESCRIPTIONS, service_methods
-from rpc.error_details import MAX_FIELD_PROBLEMS, FieldProblem
+from rpc.error_details import MAX_FIELD_PROBLEMS, FieldProblem, printable
 from rpc.update_mask import UPDATE_MASK
 
 
@@ -41,6 +41,10 @@ TIMESTAMP_SECONDS_MIN: Final = -62_135_596_800
 TIMESTAMP_SECONDS_MAX: Final = 253_402_300_799
 DURATION_SECONDS_MAX: Final = 315_576_000_000
 NANOS_MAX: Final = 999_999_999
+
+MAP_BYTES_MAX: Final = 32 * 1024
+"""Most bytes of a map's keys and values in UTF-8. A page has up to 100 resources with one each, and
+a response at most rpc.frames.ANSWER_FRAME_BYTES_MAX, 4 MiB."""
 
 _ValueRule = Callable[[Any], str | None]
 """Returns the problem of a value, or None."""
@@ -116,9 +120,9 @@ def _compiled_check(message: Descriptor, outer: tuple[str, ...]) -> _MessageChec
 
 def _field_check(field: FieldDescriptor, outer: tuple[str, ...]) -> _FieldCheck | None:
     rules = field.GetOptions().Extensions[validate_pb2.field]
-    _refuse_other_rules(field, rules, {"required", *_VALUE_RULES})
+    _refuse_other_rules(field, rules, {"required", "map", *_VALUE_RULES})
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
-        raise UnknownRule(f"{field.full_name}: maps are not supported")
+        return _string_map(field, rules)
     value_rules = _value_rules(field, rules)
     if field.message_type is not None:
         check = _message_check(field.message_type, outer)
@@ -151,6 +155,36 @@ def _repeated_messages(name: str, required: bool, check: _MessageCheck) -> _Fiel
             found.append(FieldProblem(prefix + name, REQUIRED))
         for index, value in enumerate(values):
             check(value, f"{prefix}{name}[{index}]", found)
+            if len(found) >= MAX_FIELD_PROBLEMS:
+                return
+
+    return check_field
+
+
+def _string_map(field: FieldDescriptor, rules: validate_pb2.FieldRules) -> _FieldCheck:
+    """A map of strings, with rules for the number of its pairs, its keys and its values."""
+    entry = cast("Descriptor", field.message_type)
+    if any(part.type != FieldDescriptor.TYPE_STRING for part in entry.fields) or rules.required:
+        raise UnknownRule(f"{field.full_name}: only maps of strings are supported, none required")
+    _refuse_other_rules(field, rules.map, {"max_pairs", "keys", "values"})
+    of_keys = _value_rules(entry.fields_by_name["key"], rules.map.keys)
+    of_values = _value_rules(entry.fields_by_name["value"], rules.map.values)
+    most = rules.map.max_pairs if rules.map.HasField("max_pairs") else None
+    name = field.name
+
+    def check_field(message: Any, prefix: str, found: list[FieldProblem]) -> None:
+        pairs = getattr(message, name)
+        if most is not None and len(pairs) > most:
+            plural = "pair" if most == 1 else "pairs"
+            found.append(FieldProblem(prefix + name, f"must have at most {most} {plural}"))
+        elif sum(len(each.encode()) + len(pairs[each].encode()) for each in pairs) > MAP_BYTES_MAX:
+            found.append(FieldProblem(prefix + name, f"must have at most {MAP_BYTES_MAX:,} bytes"))
+        for key, value in sorted(pairs.items()):
+            path = f"{prefix}{name}.{printable(key)}"
+            if problem := next((each for rule in of_keys if (each := rule(key))), None):
+                found.append(FieldProblem(path, f"the key {problem}"))
+            else:
+                _apply(of_values, value, path, found)
             if len(found) >= MAX_FIELD_PROBLEMS:
                 return
 

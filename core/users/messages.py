@@ -1,6 +1,7 @@
 """Messages of users."""
 
 from core.messages import gateway_value, timestamp
+from core.metadata import metadata_of
 from core.users.store import User
 from nivisco.payments.v1 import types_pb2
 from nivisco.payments.v1 import users_pb2 as pb
@@ -18,4 +19,5 @@ def user_message(user: User) -> pb.User:
         currency=user.currency,
         updated_at=timestamp(user.updated_at),
         default_gateway=gateway_value(gateway) if gateway else types_pb2.GATEWAY_UNSPECIFIED,
+        metadata=metadata_of(user.metadata),
     )

@@ -20,7 +20,13 @@ class UsersService:
         self._database = database
 
     async def create(
-        self, caller: Caller, *, name: str, email: str, currency: str | None
+        self,
+        caller: Caller,
+        *,
+        name: str,
+        email: str,
+        currency: str | None,
+        metadata: str | None = None,
     ) -> tuple[store.User, wallet_store.Wallet]:
         """Create a user and their wallet in the caller's default environment.
 
@@ -39,6 +45,7 @@ class UsersService:
                 name=name,
                 email=email,
                 currency=currency,
+                metadata=metadata,
             )
             wallet = await wallet_store.wallet_of_user(
                 transaction,
@@ -57,17 +64,21 @@ class UsersService:
         """
         return await existing_user(self._database, caller.business_id, user_id)
 
-    async def list_active(self, caller: Caller, page: PageRequest) -> Page[store.User]:
-        """Return a page of the caller's active users.
+    async def list_active(
+        self, caller: Caller, page: PageRequest, digest: str | None
+    ) -> Page[store.User]:
+        """Return a page of the caller's active users; with `digest` those with a pair of metadata.
 
         Raises:
             InvalidFields: as `PagedList.read` does.
         """
         async with self._database.listing() as transaction:
-            return await store.active_users(transaction, business_id=caller.business_id, page=page)
+            return await store.active_users(
+                transaction, business_id=caller.business_id, digest=digest, page=page
+            )
 
     async def update(
-        self, caller: Caller, user_id: str, updates: Mapping[str, str | bool]
+        self, caller: Caller, user_id: str, updates: Mapping[str, str | bool | None]
     ) -> store.User:
         """Change a user and return the result.
 
@@ -78,7 +89,7 @@ class UsersService:
         async with self._database.transaction() as transaction:
             if not updates:
                 await existing_user(transaction, caller.business_id, user_id)
-                raise InvalidFields.of("updates", "must hold name, email or active")
+                raise InvalidFields.of("updates", "must hold name, email, active or metadata")
             user = await store.update_user(
                 transaction, business_id=caller.business_id, user_id=user_id, updates=updates
             )

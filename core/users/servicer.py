@@ -2,6 +2,7 @@
 
 from core.caller import current_caller
 from core.messages import page_request
+from core.metadata import Kind, listed_digest, stored_metadata
 from core.update_mask import update_of
 from core.users.messages import user_message
 from core.users.service import UsersService
@@ -35,7 +36,8 @@ class UsersServicer(users_pb2_grpc.UsersServiceServicer):
         self, request: pb.GetAllUsersRequest, context: object
     ) -> pb.GetAllUsersResponse:
         """Return a page of active users."""
-        page = await self._service.list_active(current_caller(), page_request(request))
+        digest = listed_digest(Kind.USER, None, request.metadata)
+        page = await self._service.list_active(current_caller(), page_request(request), digest)
         return pb.GetAllUsersResponse(
             count=len(page.rows),
             total=page.total,
@@ -48,12 +50,11 @@ class UsersServicer(users_pb2_grpc.UsersServiceServicer):
         self, request: pb.UpdateUserRequest, context: object
     ) -> pb.UpdateUserResponse:
         """Change the user."""
-        paths = update_of(request).set_paths
-        user = await self._service.update(
-            current_caller(),
-            request.user_id,
-            {path: getattr(request.updates, path) for path in paths},
-        )
+        paths = update_of(request).paths
+        updates = {path: getattr(request.updates, path) for path in paths}
+        if "metadata" in updates:  # empty if it is cleared
+            updates["metadata"] = stored_metadata(updates["metadata"], "updates.metadata")
+        user = await self._service.update(current_caller(), request.user_id, updates)
         return pb.UpdateUserResponse(
             message="User updated", updated_fields=paths, user=user_message(user)
         )
@@ -64,6 +65,10 @@ class UsersServicer(users_pb2_grpc.UsersServiceServicer):
         """Create a user and their wallet."""
         new = request.user
         user, wallet = await self._service.create(
-            current_caller(), name=new.name, email=new.email, currency=new.currency or None
+            current_caller(),
+            name=new.name,
+            email=new.email,
+            currency=new.currency or None,
+            metadata=stored_metadata(new.metadata, "user.metadata"),
         )
         return pb.CreateUserResponse(user=user_message(user), wallet=wallet_message(wallet))

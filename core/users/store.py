@@ -6,9 +6,11 @@ from datetime import datetime
 
 from sqlalchemy import bindparam, insert, select, text, update
 
+from core.database.metadata_pairs import insert_pairs, replace_pairs
 from core.database.paging import Page, PagedList, PageRequest
 from core.database.schema import users
 from core.database.transactions import Database, Transaction
+from core.metadata import Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,8 @@ class User:
     default_gateway: str | None
     created_at: datetime
     updated_at: datetime
+    metadata: str | None
+    """As `core.metadata.stored_metadata` returns it."""
 
 
 _COLUMNS = tuple(users.c[each.name] for each in fields(User))
@@ -51,6 +55,7 @@ async def insert_user(
     name: str,
     email: str,
     currency: str,
+    metadata: str | None = None,
 ) -> User:
     """Store a new, active user."""
     user = User(
@@ -62,9 +67,19 @@ async def insert_user(
         default_gateway=None,
         created_at=transaction.now,
         updated_at=transaction.now,
+        metadata=metadata,
     )
     await transaction.connection.execute(
         insert(users).values(business_id=business_id, **asdict(user))
+    )
+    await insert_pairs(
+        transaction,
+        Kind.USER,
+        business_id=business_id,
+        env=None,
+        resource_id=user_id,
+        created_at=user.created_at,
+        metadata=metadata,
     )
     return user
 
@@ -82,9 +97,16 @@ async def user_by_id(
 
 
 async def active_users(
-    transaction: Transaction, *, business_id: str, page: PageRequest
+    transaction: Transaction, *, business_id: str, page: PageRequest, digest: str | None = None
 ) -> Page[User]:
-    """Return a page of the business's active users, newest first."""
+    """Return a page of the business's active users, newest first.
+
+    With `digest` only those with a pair of metadata.
+    """
+    if digest is not None:
+        return await _ACTIVE_USERS.read_with_pair(
+            transaction, page, business_id=business_id, digest=digest
+        )
     return await _ACTIVE_USERS.read(transaction, page, equal={users.c.business_id: business_id})
 
 
@@ -93,9 +115,15 @@ async def update_user(
     *,
     business_id: str,
     user_id: str,
-    updates: Mapping[str, str | bool],
+    updates: Mapping[str, str | bool | None],
 ) -> User | None:
-    """Set the columns in `updates` and return the user; None if the business has no such user."""
+    """Set the columns in `updates` and return the user; None if the business has no such user.
+
+    Only active users have rows in the index of metadata, as only they are listed.
+    """
+    before = None
+    if "metadata" in updates or "active" in updates:
+        before = await user_by_id(transaction, business_id=business_id, user_id=user_id, lock=True)
     result = await transaction.connection.execute(
         update(users)
         .where(users.c.business_id == business_id, users.c.user_id == user_id)
@@ -103,7 +131,19 @@ async def update_user(
         .returning(*_COLUMNS)
     )
     row = result.one_or_none()
-    return User(*row) if row else None
+    user = User(*row) if row else None
+    if before and user and (before.metadata, before.active) != (user.metadata, user.active):
+        await replace_pairs(
+            transaction,
+            Kind.USER,
+            business_id=business_id,
+            env=None,
+            resource_id=user_id,
+            created_at=user.created_at,
+            old=before.metadata,
+            new=user.metadata if user.active else None,
+        )
+    return user
 
 
 async def set_default_gateway(

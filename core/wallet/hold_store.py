@@ -5,11 +5,13 @@ from datetime import datetime
 
 from sqlalchemy import BigInteger, bindparam, insert, select, update
 
+from core.database.metadata_pairs import insert_pairs
 from core.database.paging import Page, PagedList, PageRequest
 from core.database.schema import HOLD_STATUSES, wallet_holds, wallets
 from core.database.transactions import Transaction
 from core.due_work.rules import Key
 from core.due_work.store import HOLDS
+from core.metadata import Kind
 from core.wallet.hold_rules import HoldStatus
 
 
@@ -31,6 +33,8 @@ class Hold:
     expires_at: datetime
     created_at: datetime
     closed_at: datetime | None
+    metadata: str | None
+    """As `core.metadata.stored_metadata` returns it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,8 @@ class HoldFilter:
     env: str
     user_id: str | None = None
     status: str | None = None
+    digest: str | None = None
+    """Of a pair of metadata; then the filters above are None but for `env`."""
 
 
 _COLUMNS = tuple(wallet_holds.c[each.name] for each in fields(Hold))
@@ -73,7 +79,7 @@ _LIST = PagedList(
 
 
 async def insert_hold(transaction: Transaction, hold: Hold) -> None:
-    """Insert an open hold, and count it in its wallet, which is locked and covers it.
+    """Insert an open hold with its metadata, and count it in its locked wallet, which covers it.
 
     Raises:
         IntegrityError: the wallet does not cover it.
@@ -81,6 +87,15 @@ async def insert_hold(transaction: Transaction, hold: Hold) -> None:
     values = {each.name: getattr(hold, each.name) for each in fields(Hold)}
     await transaction.connection.execute(
         insert(wallet_holds).values(**values, look_at=hold.expires_at)
+    )
+    await insert_pairs(
+        transaction,
+        Kind.HOLD,
+        business_id=hold.business_id,
+        env=hold.env,
+        resource_id=hold.hold_id,
+        created_at=hold.created_at,
+        metadata=hold.metadata,
     )
     await _change_held(transaction, hold, hold.amount_minor)
 
@@ -139,6 +154,10 @@ async def list_holds(
     transaction: Transaction, *, business_id: str, which: HoldFilter, page: PageRequest
 ) -> Page[Hold]:
     """Return a page of the business's holds, newest first."""
+    if which.digest is not None:
+        return await _LIST.read_with_pair(
+            transaction, page, business_id=business_id, digest=which.digest
+        )
     equal = {
         wallet_holds.c.business_id: business_id,
         wallet_holds.c.env: which.env,

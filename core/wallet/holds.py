@@ -39,6 +39,8 @@ class HoldRequest:
     money: money_pb2.Money
     expires_in: timedelta
     description: str | None
+    metadata: str | None = None
+    """As `core.metadata.stored_metadata` returns it."""
 
 
 class Holds:
@@ -84,6 +86,7 @@ class Holds:
                 expires_at=transaction.now + request.expires_in,
                 created_at=transaction.now,
                 closed_at=None,
+                metadata=request.metadata,
             )
             await hold_store.insert_hold(transaction, hold)
             return hold, await _wallet(transaction, hold)

@@ -1,6 +1,7 @@
 """Messages of wallets and their transactions."""
 
 from core.messages import enum_value, env_value, timestamp
+from core.metadata import metadata_of
 from core.money import Amount, money_message
 from core.wallet.batch_store import Applied
 from core.wallet.hold_store import Hold
@@ -53,6 +54,7 @@ def hold_message(hold: Hold) -> pb.WalletHold:
         wallet_id=hold.wallet_id,
         user_id=hold.user_id,
         env=env_value(hold.env),
+        metadata=metadata_of(hold.metadata),
     )
 
 

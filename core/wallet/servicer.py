@@ -5,6 +5,7 @@ from datetime import UTC, timedelta
 from core.caller import current_caller
 from core.idempotency.call import current_call
 from core.messages import enum_word, env_word, page_request
+from core.metadata import Kind, listed_digest, stored_metadata
 from core.money import Amount, money_message
 from core.wallet.batch import MovementRequest, WalletBatch
 from core.wallet.hold_store import HoldFilter
@@ -133,6 +134,7 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
             money=request.amount,
             expires_in=timedelta(seconds=request.expires_in_seconds),
             description=request.description or None,
+            metadata=stored_metadata(request.metadata),
         )
         hold, wallet = await self._holds.hold(caller, wanted)
         return pb.HoldWalletResponse(
@@ -172,10 +174,14 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
     ) -> pb.ListHoldsResponse:
         """Return a page of holds."""
         caller = current_caller()
+        env = env_word(request.env) or caller.default_env
         which = HoldFilter(
-            env=env_word(request.env) or caller.default_env,
+            env=env,
             user_id=request.user_id or None,
             status=enum_word(pb.HoldStatus, request.status),
+            digest=listed_digest(
+                Kind.HOLD, env, request.metadata, user_id=request.user_id, status=request.status
+            ),
         )
         page = await self._holds.list_holds(caller, which, page_request(request))
         return pb.ListHoldsResponse(

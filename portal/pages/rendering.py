@@ -25,6 +25,7 @@ _TYPES = {
     Kind.CURRENCY: "string, ISO 4217",
     Kind.TIME: "string, date-time",
     Kind.WORD: "enum",
+    Kind.MAP: "object of strings",
 }
 
 

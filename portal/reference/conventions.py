@@ -117,6 +117,20 @@ CONVENTIONS = (
         ),
     ),
     Convention(
+        "metadata",
+        "Metadata",
+        (
+            "Users, payments, refunds, recurring jobs and wallet holds keep `metadata`: up to 20 "
+            'strings by keys of your own, such as `{"order_id": "6735"}`. Every response with '
+            "the resource has it, `{}` if it is empty. A list with `metadata` of one pair has "
+            "the resources with that pair.",
+            "An update replaces all pairs; `null` or `{}` remove them. The payments of a "
+            "recurring job have those that the job had when they began.",
+            "No card number and no secret belongs in it. Payments and refunds send it to their "
+            "gateway; Authorize.Net forbids personal data there, and suspends merchants for it.",
+        ),
+    ),
+    Convention(
         "dates",
         "Dates",
         (

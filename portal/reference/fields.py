@@ -18,9 +18,11 @@ from rpc.catalogue import PATTERN_DESCRIPTIONS
 from transcoding.schema import (
     CURRENCY_KEY,
     SchemaError,
+    check_map,
     enum_words,
     includes_end_of_day,
     is_field_mask,
+    is_map,
     is_money,
     is_timestamp,
     money_names,
@@ -88,7 +90,7 @@ def _field(field: FieldDescriptor, prefix: str, *, is_request: bool) -> Field:
         nullable=options.Extensions[
             annotations_pb2.clearable if is_request else annotations_pb2.nullable
         ],
-        repeated=field.is_repeated,
+        repeated=field.is_repeated and kind is not Kind.MAP,
         words=_words(field.enum_type) if field.enum_type is not None else (),
         limits=_limits(rules) if is_request else NO_LIMITS,
         includes_the_day=kind is Kind.TIME and includes_end_of_day(field),
@@ -101,6 +103,9 @@ def _kind(field: FieldDescriptor) -> Kind:
         return Kind.AMOUNT
     if is_timestamp(field):
         return Kind.TIME
+    if is_map(field):
+        check_map(field)
+        return Kind.MAP
     if field.message_type is not None:
         return Kind.OBJECT
     if field.enum_type is not None:
@@ -139,6 +144,13 @@ def _limits(rules: validate_pb2.FieldRules) -> Limits:
             pattern=pattern,
             pattern_sentence=None if pattern is None else PATTERN_DESCRIPTIONS.get(pattern),
             email=text.email,
+        )
+    if rules.HasField("map"):
+        pairs = rules.map
+        return Limits(
+            max_pairs=pairs.max_pairs if pairs.HasField("max_pairs") else None,
+            keys=_limits(pairs.keys),
+            values=_limits(pairs.values),
         )
     for kind in ("int32", "int64"):
         if rules.HasField(kind):

@@ -1,6 +1,6 @@
 """The data types of the reference."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -23,6 +23,8 @@ class Kind(StrEnum):
     """One of the field's words: an enum."""
     OBJECT = "object"
     """An object with the field's fields."""
+    MAP = "map"
+    """An object of strings, by any keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +56,15 @@ class Limits:
     """The pattern in words, such as `must be 3 or 4 digits`."""
     email: bool = False
     """Whether it must be an e-mail address."""
+    max_pairs: int | None = None
+    """Of a map."""
+    keys: "Limits | None" = None
+    """Limits of each key of a map."""
+    values: "Limits | None" = None
+    """Limits of each value of a map."""
 
     def sentences(self) -> tuple[str, ...]:
-        """Return the limits as sentences that begin with `must`."""
+        """Return the limits as sentences that begin with `must`, or with what must."""
         found: list[str] = []
         if self.minimum is not None and self.maximum is not None:
             found.append(f"must be between {self.minimum} and {self.maximum}")
@@ -74,7 +82,14 @@ class Limits:
             found.append(f"must fit {self.pattern}")
         if self.email:
             found.append("must be an e-mail address")
-        return tuple(found)
+        return (*found, *self._of_map())
+
+    def _of_map(self) -> Iterator[str]:
+        if self.max_pairs is not None:
+            yield f"must have at most {self.max_pairs} {'pair' if self.max_pairs == 1 else 'pairs'}"
+        for name, limits in (("each key", self.keys), ("each value", self.values)):
+            if limits is not None:
+                yield from (f"{name} {sentence}" for sentence in limits.sentences())
 
 
 NO_LIMITS = Limits()

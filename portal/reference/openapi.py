@@ -9,6 +9,7 @@ from portal.reference.model import (
     Action,
     Field,
     Kind,
+    Limits,
     Reference,
 )
 from rpc.catalogue import IDEMPOTENCY_KEY
@@ -281,7 +282,23 @@ def _item(field: Field, *, is_request: bool) -> _Schema:
         return {"type": "string", "pattern": CURRENCY_PATTERN if is_request else "^[a-z]{3}$"}
     if field.kind is Kind.TIME:
         return _time(is_request=is_request)
-    limits = field.limits
+    if field.kind is Kind.MAP:
+        return _map(field.limits)
+    return {"type": field.kind.value} | _rules(field.limits)
+
+
+def _map(limits: Limits) -> _Schema:
+    """Return the schema of an object of strings."""
+    values: _Schema = {"type": "string"} | (_rules(limits.values) if limits.values else {})
+    schema: _Schema = {"type": "object", "additionalProperties": values}
+    if limits.max_pairs is not None:
+        schema["maxProperties"] = limits.max_pairs
+    if limits.keys:
+        schema["propertyNames"] = _rules(limits.keys)
+    return schema
+
+
+def _rules(limits: Limits) -> _Schema:
     rules = {
         "minimum": limits.minimum,
         "maximum": limits.maximum,
@@ -290,7 +307,7 @@ def _item(field: Field, *, is_request: bool) -> _Schema:
         "pattern": limits.pattern,
         "format": "email" if limits.email else None,
     }
-    return {"type": field.kind.value} | {k: v for k, v in rules.items() if v is not None}
+    return {k: v for k, v in rules.items() if v is not None}
 
 
 def _amount() -> _Schema:

@@ -95,7 +95,12 @@ def get_refundable(books: Books, scope: Scope, charged: Record) -> Decimal:
 
 
 def add_refund(
-    books: Books, scope: Scope, charged: Record, amount: Decimal, invoice_number: str
+    books: Books,
+    scope: Scope,
+    charged: Record,
+    amount: Decimal,
+    invoice_number: str,
+    user_fields: Mapping[str, str] | None = None,
 ) -> Record:
     """Refund a settled transaction by an amount of at most what is refundable."""
     now = int(books.clock())
@@ -114,6 +119,7 @@ def add_refund(
         "captured_amount": f"{amount:.2f}",
         "refunds": charged.id,
         "invoice_number": invoice_number,
+        "user_fields": dict(user_fields or {}),
     }
     refund = Record(TRANSACTION, body)
     books.add(scope, refund)

@@ -32,7 +32,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -109,7 +109,7 @@ def _charge(call: Call, request: Element) -> Fields:
         return _respond(result, None, card)
     transaction = call.add(_build_transaction(call, request, card, result))
     call.books.store_fingerprint(call.scope, fingerprint, transaction.id, call.now)
-    return _respond(result, transaction.id, card)
+    return _respond(result, transaction.id, card, user_fields=transaction.body["user_fields"])
 
 
 def _build_transaction(call: Call, request: Element, card: Record, result: ChargeResult) -> Record:
@@ -131,6 +131,7 @@ def _build_transaction(call: Call, request: Element, card: Record, result: Charg
             "currency": request.text("currencyCode", "USD").lower(),
             "invoice_number": request.text("order/invoiceNumber"),
             "description": request.text("order/description"),
+            "user_fields": _read_user_fields(request),
             "response_code": result.response_code,
             "reason_code": result.reason_code,
             "reason": result.text,
@@ -198,10 +199,21 @@ def _refund(call: Call, request: Element) -> Fields:
     if amount > get_refundable(call.books, call.scope, charged):
         return _respond(get_result(55), None, charged, reference=identifier)
     refund = add_refund(
-        call.books, call.scope, charged, amount, request.text("order/invoiceNumber")
+        call.books,
+        call.scope,
+        charged,
+        amount,
+        request.text("order/invoiceNumber"),
+        _read_user_fields(request),
     )
     call.books.store_fingerprint(call.scope, fingerprint, refund.id, call.now)
-    return _respond(get_result(1), refund.id, charged, reference=identifier)
+    return _respond(
+        get_result(1),
+        refund.id,
+        charged,
+        reference=identifier,
+        user_fields=refund.body["user_fields"],
+    )
 
 
 def _fingerprint_refund(request: Element, window: int) -> str:
@@ -211,6 +223,10 @@ def _fingerprint_refund(request: Element, window: int) -> str:
         window,
     )
     return hashlib.sha256(json.dumps(compared).encode()).hexdigest()
+
+
+def _read_user_fields(request: Element) -> dict[str, str]:
+    return {each.text("name"): each.text("value") for each in request.all("userFields/userField")}
 
 
 def _read_setting(request: Element, name: str) -> str:
@@ -237,7 +253,12 @@ def _fingerprint(request: Element, customer: Record, card: Record, window: int) 
 
 
 def _respond(
-    result: ChargeResult, transaction_id: str | None, card: Record | None, *, reference: str = ""
+    result: ChargeResult,
+    transaction_id: str | None,
+    card: Record | None,
+    *,
+    reference: str = "",
+    user_fields: Mapping[str, str] | None = None,
 ) -> Fields:
     """Return the fields of a createTransactionResponse."""
     is_accepted = result.response_code in ("1", "4")
@@ -256,6 +277,10 @@ def _respond(
             ("customerProfileId", body["customer"]),
             ("customerPaymentProfileId", body["id"]),
         ]
+    echoed: Sequence[Field] = [
+        ("userField", [("name", name), ("value", value)])
+        for name, value in (user_fields or {}).items()
+    ]
     response: Sequence[Field] = [
         ("responseCode", result.response_code),
         ("authCode", "SANDBX" if result.response_code == "1" else ""),
@@ -269,6 +294,7 @@ def _respond(
         ("accountNumber", f"XXXX{body['last4']}" if body["last4"] else ""),
         ("accountType", body["brand"]),
         result_messages,
+        ("userFields", echoed or None),
         ("transHashSha2", ""),
         ("profile", profile),
     ]

@@ -50,7 +50,10 @@ def completed_by_bash(*words: str) -> list[str]:
         (("call", "charge_"), ["charge_customer", "charge_wallet"]),
         (("call", "--exa"), ["--example"]),
         (("call", "charge_customer", "am"), ["amount="]),
-        (("call", "create_user", "user."), ["user.name=", "user.email=", "user.currency="]),
+        (
+            ("call", "create_user", "user."),
+            ["user.name=", "user.email=", "user.currency=", "user.metadata."],
+        ),
         (("call", "charge_customer", "env", "="), ["TEST", "LIVE"]),
         (("call", "charge_customer", "env", "=", "l"), ["LIVE"]),
         (("call", "update_user", "updates.active", "=", ""), ["true", "false"]),

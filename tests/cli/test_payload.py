@@ -33,6 +33,13 @@ _RECURRING = request_fields(recurring_pb2.CreateRecurringRequest.DESCRIPTOR)
         (_CHARGE, "amount=-1", '{"amount": -1}'),
         (_CHARGE, "amount=1e2", '{"amount": 1e2}'),
         (_CHARGE, "currency=USD", '{"currency": "USD"}'),
+        (_CHARGE, "metadata.order_id=6735", '{"metadata": {"order_id": "6735"}}'),
+        (_CHARGE, "metadata.a.b=c=d", '{"metadata": {"a.b": "c=d"}}'),
+        (
+            _UPDATE_USER,
+            "updates.metadata.tier=gold",
+            '{"updates": {"metadata": {"tier": "gold"}}}',
+        ),
         (_CHARGE, "env=test", '{"env": "TEST"}'),
         (_CHARGE, "gateway=Stripe", '{"gateway": "stripe"}'),
         (_RECORDS, "page=2", '{"page": 2}'),
@@ -56,6 +63,7 @@ def test_a_value_gets_the_type_of_its_field(
         (_CHARGE, "amount=025", "amount must be a number"),
         (_CHARGE, "amount=NaN", "amount must be a number"),
         (_RECURRING, "retry_days=1,x", "retry_days must be whole numbers, separated by commas"),
+        (_CHARGE, "metadata=a", "metadata is an object of texts. Give metadata.KEY=… for each"),
         (_CHARGE, "env=PROD", "env must be one of TEST, LIVE"),
         (_CHARGE, "amuont=1", "There is no field amuont; did you mean `amount`? Fields: user_id"),
         (_CHARGE, "xyz=1", "There is no field xyz. Fields: user_id, amount, currency"),
@@ -132,4 +140,5 @@ def test_fields_are_described_as_in_json() -> None:
         "env": "one of TEST, LIVE",
         "gateway": "one of stripe, authorize",
         "idempotency_key": "text",
+        "metadata": "texts by their keys",
     }

@@ -15,7 +15,7 @@ from portal.reference.build import reference
 from portal.reference.model import Action, Field, Kind
 from transcoding import actions
 from transcoding.field_problems import FieldProblems
-from transcoding.schema import is_money, is_timestamp
+from transcoding.schema import is_map, is_money, is_timestamp
 
 COMPILED = actions.build_catalogue()
 ACTIONS = reference().actions()
@@ -78,6 +78,13 @@ def test_limits_are_sentences() -> None:
     assert by_path["payment_profile.cvv"].limits.sentences() == ("must be 3 or 4 digits",)
     assert by_path["payment_profile.exp_month"].limits.sentences() == ("must be between 1 and 12",)
     assert by_path["payment_profile"].required
+    metadata = next(f for f in ACTIONS["charge_customer"].request if f.name == "metadata")
+    assert metadata.limits.sentences() == (
+        "must have at most 20 pairs",
+        "each key must be 1 to 40 printable characters without [, ] and backslashes",
+        "each value must have at least 1 character",
+        "each value must have at most 500 characters",
+    )
     assert not by_path["payment_profile.postal_code"].required
 
 
@@ -106,6 +113,8 @@ def test_only_clearable_fields_of_requests_are_nullable() -> None:
         ("update_recurring", "source"),
         ("update_recurring", "retry_days"),
         ("update_recurring", "max_failed_cycles"),
+        ("update_recurring", "metadata"),
+        ("update_user", "updates.metadata"),
     }
 
 
@@ -148,7 +157,7 @@ def _fill(message: Message) -> None:
     descriptor = message.DESCRIPTOR
     assert isinstance(descriptor, Descriptor)
     for field in descriptor.fields:
-        if field.message_type is None:
+        if field.message_type is None or is_map(field):
             continue
         inner = getattr(message, field.name)
         inner = inner.add() if field.is_repeated else inner

@@ -13,6 +13,7 @@ from transcoding.schema import (
     CURRENCY_KEY,
     enum_words,
     is_field_mask,
+    is_map,
     is_money,
     is_timestamp,
 )
@@ -49,9 +50,10 @@ def _fields(descriptor: Descriptor, indent: str) -> Iterator[str]:
     for field in descriptor.fields:
         if is_field_mask(field):
             continue
-        several = "[]" if field.is_repeated else ""
+        several = "[]" if field.is_repeated and not is_map(field) else ""
         yield f"{indent}{field.name}: {_type(field)}{several}"
-        if field.message_type is not None and not is_money(field) and not is_timestamp(field):
+        is_leaf = is_money(field) or is_timestamp(field) or is_map(field)
+        if field.message_type is not None and not is_leaf:
             yield from _fields(field.message_type, indent + "  ")
         if money and field.name == money[0]:
             yield f"{indent}{CURRENCY_KEY}: currency"
@@ -62,6 +64,8 @@ def _type(field: FieldDescriptor) -> str:
         return "amount"
     if is_timestamp(field):
         return "time"
+    if is_map(field):
+        return "object of strings"
     if field.message_type is not None:
         return "object"
     if field.enum_type is not None:

@@ -10,6 +10,10 @@ _PACKAGE = "nivisco.sample.v1"
 _OWN = f".{_PACKAGE}."
 _MONEY = f"type: TYPE_MESSAGE type_name: '.{Money.DESCRIPTOR.full_name}'"
 _TIME = f"type: TYPE_MESSAGE type_name: '.{Timestamp.DESCRIPTOR.full_name}'"
+_MANY = "label: LABEL_REPEATED"
+_ENTRY = """nested_type { name: 'NumbersEntry' options { map_entry: true }
+    field { name: 'key' number: 1 label: LABEL_OPTIONAL type: TYPE_STRING }
+    field { name: 'value' number: 2 label: LABEL_OPTIONAL type: TYPE_INT32 } }"""
 _FIELDS = {
     "Item": [("name", "type: TYPE_STRING"), ("price", _MONEY)],
     "Order": [
@@ -31,6 +35,9 @@ _FIELDS = {
         ("one", "type: TYPE_STRING oneof_index: 0"),
         ("other", "type: TYPE_STRING oneof_index: 0"),
     ],
+    "HasNumbersByName": [
+        ("numbers", f"type: TYPE_MESSAGE type_name: '{_OWN}HasNumbersByName.NumbersEntry' {_MANY}")
+    ],
     "HasUnknownWords": [("word", f"type: TYPE_ENUM type_name: '{_OWN}Odd'")],
 }
 
@@ -42,7 +49,8 @@ def _message(name: str, fields: list[tuple[str, str]]) -> str:
         for number, (field, rest) in enumerate(fields, 1)
     ]
     choice = "oneof_decl { name: 'choice' }" if name == "HasChoice" else ""
-    return f"message_type {{ name: '{name}' {' '.join(lines)} {choice} }}"
+    entry = _ENTRY if name == "HasNumbersByName" else ""
+    return f"message_type {{ name: '{name}' {' '.join(lines)} {choice} {entry} }}"
 
 
 def _register() -> None:

@@ -2,12 +2,11 @@
 
 import pytest
 
-from rpc.error_details import FieldProblem
+from rpc.error_details import FieldProblem, printable
 from transcoding.field_problems import (
     MAX_SENT_BYTES,
     FieldProblems,
     did_you_mean,
-    printable,
 )
 from transcoding.parsing import MalformedValue
 

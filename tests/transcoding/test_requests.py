@@ -129,6 +129,14 @@ def test_null_is_absent_everywhere() -> None:
         ("update_recurring", {"recurring_id": "REC-1", "amount": None, "timezone": None}, []),
         ("update_user", {"user_id": "USR-1", "updates": {"name": None, "email": "a@b.c"}}, []),
         ("modify_authorize_credentials", {"credentials": None}, []),
+        ("update_user", {"user_id": "USR-1", "updates": {"metadata": None}}, ["metadata"]),
+        (
+            "update_user",
+            {"user_id": "USR-1", "updates": {"name": "A", "metadata": {}}},
+            ["name", "metadata"],
+        ),
+        ("update_user", {"user_id": "USR-1", "updates": {"metadata": {"a": "b"}}}, []),
+        ("update_recurring", {"recurring_id": "REC-1", "metadata": {}}, ["metadata"]),
     ],
 )
 def test_null_for_a_clearable_field_fills_the_update_mask(
@@ -147,6 +155,21 @@ def test_the_mask_has_no_path_of_an_invalid_field() -> None:
     message, problems = read("update_recurring", {"max_cycles": "many", "end_at": None})
     assert list(message.update_mask.paths) == ["end_at"]  # type: ignore[attr-defined]
     assert problems == {"max_cycles": "must be a whole number"}
+
+
+def test_a_map_has_any_keys() -> None:
+    pairs = {"order_id": "6735", "user_id": "7", "a.b c": "ä", "currency": ""}
+    assert dict(charge(metadata=pairs).metadata) == pairs
+
+
+def test_a_map_that_is_given_twice_or_null_is_not_read() -> None:
+    assert dict(charge(metadata=None).metadata) == {}
+    problems = FieldProblems()
+    body = b'{"metadata": {"a": "b", "a": "c"}}'
+    CATALOGUE["charge_customer"].read(parse_object(body), "", problems)
+    assert [(p.field, p.description) for p in problems.found] == [
+        ("metadata.a", "is given more than once")
+    ]
 
 
 def test_an_empty_object_is_set() -> None:
@@ -252,6 +275,23 @@ def test_a_start_without_an_offset_stays_a_string() -> None:
             {"user": {"nmae": 1}},
             "user.nmae",
             "is not a field of this request; did you mean `name`?",
+        ),
+        ("charge_customer", {"metadata": "a"}, "metadata", "must be an object of strings"),
+        ("charge_customer", {"metadata": ["a"]}, "metadata", "must be an object of strings"),
+        ("charge_customer", {"metadata": {"a": 1}}, "metadata.a", "must be a string"),
+        ("charge_customer", {"metadata": {"a": None}}, "metadata.a", "must be a string"),
+        ("charge_customer", {"metadata": {"a": {}}}, "metadata.a", "must be a string"),
+        (
+            "charge_customer",
+            {"metadata": {"a\0b": "c"}},
+            "metadata.a?b",
+            "must not contain the NUL character",
+        ),
+        (
+            "create_user",
+            {"user": {"metadata": {"x" * 65: 1}}},
+            f"user.metadata.{'x' * 64}",
+            "must be a string",
         ),
         ("get_user_info", {"": 1}, "", "is not a field of this request"),
         ("get_user_info", {"a\nb\ud800\u202e": 1}, "a?b??", "is not a field of this request"),
@@ -396,6 +436,7 @@ def test_amounts_of_one_message_share_the_currency() -> None:
         "HasFloat",
         "HasChoice",
         "HasUnknownWords",
+        "HasNumbersByName",
     ],
 )
 def test_a_request_without_a_json_form_is_a_schema_error(name: str) -> None:

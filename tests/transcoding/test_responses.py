@@ -104,6 +104,16 @@ def test_an_empty_list_is_a_list() -> None:
     )
 
 
+def test_a_map_is_an_object_in_the_order_of_its_keys() -> None:
+    pairs = {"b": 'say "é"', "a.1": "", "a b": "x"}
+    user = users_pb2.User(metadata=pairs)
+    written = write("get_user_info", users_pb2.GetUserInfoResponse(user=user))
+    assert written.endswith('"metadata":{"a b":"x","a.1":"","b":"say \\"\\u00e9\\""}}}')
+    assert json.loads(written)["user"]["metadata"] == pairs
+    empty = users_pb2.GetUserInfoResponse(user=users_pb2.User())
+    assert json.loads(write("get_user_info", empty))["user"]["metadata"] == {}
+
+
 def test_a_list_of_times_is_a_list_of_texts() -> None:
     upcoming = [Timestamp(seconds=0), Timestamp(seconds=60)]
     text = write("create_recurring", recurring_pb2.CreateRecurringResponse(upcoming=upcoming))
@@ -181,6 +191,7 @@ def test_amounts_in_two_currencies_are_an_error() -> None:
         "HasFloat",
         "HasChoice",
         "HasUnknownWords",
+        "HasNumbersByName",
     ],
 )
 def test_a_response_without_a_json_form_is_a_schema_error(name: str) -> None:

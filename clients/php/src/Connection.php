@@ -143,11 +143,29 @@ final class Connection
             }
         });
         $credentials = ['business_id' => $this->businessId, 'api_key' => ($this->apiKey)()];
-        $body = json_encode($credentials + ['action' => $action] + $fields, JSON_UNESCAPED_SLASHES);
+        $body = json_encode($credentials + ['action' => $action] + self::withMaps($fields), JSON_UNESCAPED_SLASHES);
         if ($body === false) { // the trace of json_encode's own exception would contain the key
             throw new \InvalidArgumentException('the fields have no JSON form: ' . json_last_error_msg());
         }
         return $body;
+    }
+
+    /**
+     * Has an empty map, or one whose keys are numbers, written as an object.
+     *
+     * @param array<string, mixed> $fields
+     * @return array<string, mixed>
+     */
+    private static function withMaps(
+        #[\SensitiveParameter]
+        array $fields
+    ): array {
+        foreach ($fields as $name => $value) {
+            if (is_array($value)) {
+                $fields[$name] = $name === 'metadata' ? (object) $value : self::withMaps($value);
+            }
+        }
+        return $fields;
     }
 
     private function prepare(

@@ -17,6 +17,9 @@ export function parseExact(text: string): unknown {
   }
 }
 
+/** Names of fields whose keys are the caller's own. */
+const MAPS: ReadonlySet<string> = new Set(["metadata"]);
+
 /** Returns fields with the API's names. */
 export function toJson(value: unknown): unknown {
   if (typeof value === "number" && !Number.isSafeInteger(value)) {
@@ -29,7 +32,7 @@ export function toJson(value: unknown): unknown {
     return Object.fromEntries(
       Object.entries(value).map(([name, each]) => [
         name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
-        toJson(each),
+        MAPS.has(name) ? each : toJson(each),
       ]),
     );
   }
@@ -50,6 +53,12 @@ export function string(value: unknown): string {
     throw new TypeError("not a string");
   }
   return value;
+}
+
+export function strings(value: unknown): Readonly<Record<string, string>> {
+  return object((json) =>
+    Object.fromEntries(Object.entries(json).map(([key, each]) => [key, string(each)])),
+  )(value);
 }
 
 export function integer(value: unknown): number {

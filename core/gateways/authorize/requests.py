@@ -208,6 +208,7 @@ def charge(account: Account, charge: GatewayCharge) -> Request:
     )
     if charge.description:
         transaction.order.description = _printable(charge.description)
+    _add_user_fields(transaction, charge.metadata)
     request = contract.createTransactionRequest(
         refId=charge.payment_id, transactionRequest=transaction
     )
@@ -232,6 +233,20 @@ def capture(account: Account, transaction_id: str, amount: Amount) -> Request:
     )
     request = contract.createTransactionRequest(transactionRequest=transaction)
     return _authenticated(account, request, "createTransaction")
+
+
+def _add_user_fields(transaction: Any, metadata: Mapping[str, str]) -> None:
+    """Add the business's own pairs as user fields, always in the same order.
+
+    There can be 20 (https://developer.authorize.net/api/reference/, Charge a Credit Card). What
+    cannot be printed is left out of a value, and what exceeds 255 characters.
+    """
+    pairs = {key: _printable(value) for key, value in sorted(metadata.items())}
+    user_fields = [
+        contract.userField(name=key, value_=value) for key, value in pairs.items() if value
+    ]
+    if user_fields:
+        transaction.userFields = pyxb.BIND(userField=user_fields)
 
 
 @_checked
@@ -262,6 +277,7 @@ def refund(account: Account, refund: GatewayRefund, card_number: str) -> Request
         order=contract.orderType(invoiceNumber=refund.refund_id),
         transactionSettings=_settings(duplicateWindow=str(DUPLICATE_WINDOW_SECONDS)),
     )
+    _add_user_fields(transaction, refund.metadata)
     request = contract.createTransactionRequest(
         refId=refund.refund_id, transactionRequest=transaction
     )

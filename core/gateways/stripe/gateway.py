@@ -458,8 +458,13 @@ class StripeGateway:
             "allowed_payment_method_types": ["card"],
             "confirm": True,
             "off_session": True,
-            # `payment_id` is for look-ups by cores of earlier versions.
-            "metadata": {PAYMENT_ID_KEY: charge.payment_id, "payment_id": charge.payment_id},
+            "metadata": {
+                # Its own by their names, to be searched for in Stripe's dashboard: a prefix would
+                # exceed the 40 characters of a key (https://docs.stripe.com/metadata). Ours win.
+                **charge.metadata,
+                PAYMENT_ID_KEY: charge.payment_id,
+                "payment_id": charge.payment_id,  # for look-ups by cores of earlier versions
+            },
         }
         if charge.description:
             params["description"] = charge.description
@@ -507,7 +512,11 @@ class StripeGateway:
         params: RefundCreateParams = {
             "payment_intent": refund.transaction_id,
             "amount": amount,
-            "metadata": {REFUND_ID_KEY: refund.refund_id, PAYMENT_ID_KEY: refund.payment_id},
+            "metadata": {
+                **refund.metadata,
+                REFUND_ID_KEY: refund.refund_id,
+                PAYMENT_ID_KEY: refund.payment_id,
+            },
         }
         if refund.reason:
             params["reason"] = _REASONS[refund.reason]

@@ -3,7 +3,7 @@
 import { element, prose } from "./elements.js";
 import { KEY, leaves, newKey, shown, typed, valueAt } from "./requests.js";
 
-const HINTS = { amount: "25.50", currency: "usd", time: "2024-03-01T08:00:00Z" };
+const HINTS = { amount: "25.50", currency: "usd", time: "2024-03-01T08:00:00Z", map: '{"order_id": "6735"}' };
 
 export class FieldForm {
   /** Builds the form in `place`; calls `onEdit(path, value)` when a field is edited. */
@@ -112,12 +112,20 @@ export class FieldForm {
     for (const path of this.inputs.keys()) this.clear(path);
     for (const { problem } of this.groups.values()) problem.textContent = "";
     return problems.filter(({ field: path, description }) => {
-      const found = this.inputs.get(path);
+      const found = this.inputs.get(path) ?? this.mapAround(path);
       const group = this.groups.get(path);
       if (found) showProblem(found.input, found.problem, description);
       else if (group) group.problem.textContent = sentence(description);
       return !found && !group;
     });
+  }
+
+  /** Returns the input of the map that the path is a pair of, if it is of one. */
+  mapAround(path) {
+    for (const [outer, found] of this.inputs) {
+      if (found.field.kind === "map" && path.startsWith(`${outer}.`)) return found;
+    }
+    return undefined;
   }
 
   /** Focuses the field at a path; returns whether there is one. */

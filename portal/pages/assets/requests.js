@@ -55,7 +55,7 @@ export function envPath(action) {
 /** Returns the value to send for the text of a field; undefined if it is absent. */
 export function typed(field, text) {
   if (text === "") return undefined;
-  if (field.repeated || field.kind === "object") return parsedOr(text);
+  if (field.repeated || ["object", "map"].includes(field.kind)) return parsedOr(text);
   if (field.kind === "boolean" && (text === "true" || text === "false")) return text === "true";
   const bare = text.trim();
   if ((field.kind === "amount" || field.kind === "integer") && isNumber(bare)) return new JsonNumber(bare);

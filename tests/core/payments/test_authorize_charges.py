@@ -45,7 +45,9 @@ async def test_charges_use_the_users_default_gateway(merchant: Business, gateway
     user_id = await holder(merchant)
     amount = Money(units=25, nanos=500_000_000)
     charged = await merchant.call(
-        payments_pb2.ChargeCustomerRequest(user_id=user_id, amount=amount, description="Latte")
+        payments_pb2.ChargeCustomerRequest(
+            user_id=user_id, amount=amount, description="Latte", metadata={"order id": "6735"}
+        )
     )
     funded = await merchant.call(fund_request(user_id))
     assert charged.amount == Money(currency_code="USD", units=25, nanos=500_000_000)
@@ -53,6 +55,7 @@ async def test_charges_use_the_users_default_gateway(merchant: Business, gateway
     assert funded.wallet.balance == Money(currency_code="USD", units=50)
     shown = await gateway.authorize_charges(merchant.login_id)
     assert [each["id"] for each in shown] == [funded.transaction_id, charged.transaction_id]
+    assert [each["user_fields"] for each in shown] == [{}, {"order id": "6735"}]
     recorded = await records(merchant)
     assert [each["invoice_number"] for each in shown] == [each.payment_id for each in recorded]
     assert {each.gateway for each in recorded} == {AUTHORIZE}

@@ -8,8 +8,8 @@ from sqlalchemy import delete, insert, select
 from core.database.schema import stripe_credentials
 from core.database.transactions import Database
 from core.server.settings import CoreSettings
+from nivisco.payments.v1 import payments_pb2, users_pb2, wallet_pb2
 from nivisco.payments.v1 import recurring_pb2 as pb
-from nivisco.payments.v1 import users_pb2, wallet_pb2
 from tests.core.recurring.running import (
     DECLINED,
     FAILED,
@@ -71,13 +71,23 @@ async def test_a_due_occurrence_debits_the_wallet_once(shop: Business, clock: Sh
 async def test_a_card_is_charged_for_each_cycle(shop: Business, gateway: Gateway) -> None:
     user_id = await create_user(shop)
     await save_card(shop, user_id)
-    job = await create_job(shop, user_id, source=pb.RECURRING_SOURCE_UNSPECIFIED, amount=usd(25))
+    job = await create_job(
+        shop,
+        user_id,
+        source=pb.RECURRING_SOURCE_UNSPECIFIED,
+        amount=usd(25),
+        metadata={"plan": "basic"},
+    )
     assert await advance(shop, in_days(3.5)) == 3
     logs = await logs_of(shop, job)
     assert [log.status for log in logs] == [SUCCEEDED] * 3
     charges = await gateway.charges()
     assert [charge["amount"] for charge in charges] == [2500] * 3
     assert len({log.transaction_id for log in logs}) == 3
+    # They have the job's metadata.
+    assert {charge["metadata"]["plan"] for charge in charges} == {"basic"}
+    of_plan = payments_pb2.GetPaymentRecordsRequest(metadata={"plan": "basic"})
+    assert (await shop.call(of_plan)).count == 3
 
 
 async def test_a_soft_decline_is_retried_after_1_3_and_7_days(shop: Business) -> None:

@@ -181,7 +181,7 @@ def test_only_what_is_left_of_a_charged_payment_is_refundable(
         check_refundable(status, left_minor=left, amount_minor=amount)
 
 
-EARLIER = Earlier("REF-1", 500, "succeeded", None, "duplicate", None, None, NOW)
+EARLIER = Earlier("REF-1", 500, "succeeded", None, "duplicate", None, None, None, NOW)
 EQUAL = Requested(500, "duplicate", None)
 REPEATED = [
     ("equal", EARLIER, EQUAL, 100, True),

@@ -25,8 +25,9 @@ from core.server.validation import (
 from nivisco.internal.v1 import occurrences_pb2, webhooks_pb2
 from nivisco.payments.v1 import business_pb2, cards_pb2, payments_pb2, users_pb2
 from rpc.catalogue import PATTERN_DESCRIPTIONS
-from rpc.error_details import MAX_FIELD_PROBLEMS
+from rpc.error_details import MAX_FIELD_PROBLEMS, printable
 from rpc.update_mask import UPDATE_MASK
+from transcoding.schema import is_map
 
 ORACLE: Any = protovalidate.Validator()  # type: ignore[no-untyped-call]
 Lease = occurrences_pb2.OccurrenceLease
@@ -47,7 +48,9 @@ def paths(message: Message) -> set[str]:
 def oracle_paths(message: Message) -> set[str]:
     return {
         "".join(
-            f".{element.field_name}" + (f"[{element.index}]" if element.HasField("index") else "")
+            f".{element.field_name}"
+            + (f"[{element.index}]" if element.HasField("index") else "")
+            + (f".{printable(element.string_key)}" if element.HasField("string_key") else "")
             for element in violation.proto.field.elements
         ).removeprefix(".")
         for violation in ORACLE.collect_violations(message)
@@ -63,6 +66,8 @@ def leaves(message: Message, prefix: str = "") -> dict[str, tuple[FieldDescripto
             found[path] = (field, value)
             if field.message_type is not None:
                 found[f"{path}.currency_code"] = (field, value)
+        elif is_map(field):
+            found |= {f"{path}.{printable(key)}": (field, each) for key, each in value.items()}
         elif field.is_repeated:
             for index, item in enumerate(value):
                 found |= leaves(item, f"{path}[{index}].")
@@ -73,7 +78,7 @@ def leaves(message: Message, prefix: str = "") -> dict[str, tuple[FieldDescripto
 
 def is_stricter_on_purpose(field: FieldDescriptor, value: Any) -> bool:
     rules = field.GetOptions().Extensions[validate_pb2.field]
-    if field.message_type is not None:
+    if field.message_type is not None and not is_map(field):
         return field.message_type.full_name == "google.type.Money"
     if not isinstance(value, str):
         return False
@@ -118,6 +123,9 @@ def moneys() -> st.SearchStrategy[Message]:
 
 def values(field: FieldDescriptor) -> st.SearchStrategy[Any]:
     rules = field.GetOptions().Extensions[validate_pb2.field]
+    if is_map(field):
+        of = rules.map
+        return st.dictionaries(texts(of.keys.string), texts(of.values.string), max_size=3)
     if field.message_type is not None:
         return messages(field.message_type)
     match field.type:
@@ -145,7 +153,9 @@ def messages(message: Descriptor) -> st.SearchStrategy[Message]:
         case "google.protobuf.Duration":
             return st.builds(duration_pb2.Duration, seconds=st.integers(-(10**6), 10**6))
     fields = {
-        field.name: st.lists(values(field), max_size=3) if field.is_repeated else values(field)
+        field.name: st.lists(values(field), max_size=3)
+        if field.is_repeated and not is_map(field)
+        else values(field)
         for field in message.fields
         if field.name != UPDATE_MASK  # checked by core.update_mask, not by rules of the schema
     }
@@ -203,6 +213,39 @@ def test_a_field_has_one_problem_which_never_echoes_its_value(request_: Message)
         ),
         (charge(description="x" * 501), "description", "must have at most 500 characters"),
         (charge(description="a\0b"), "description", "must not contain the NUL character"),
+        (
+            charge(metadata={str(n): "x" for n in range(21)}),
+            "metadata",
+            "must have at most 20 pairs",
+        ),
+        (
+            charge(metadata={str(n): "\N{PILE OF POO}" * 500 for n in range(17)}),
+            "metadata",
+            "must have at most 32,768 bytes",
+        ),
+        (
+            charge(metadata={"a[b]": "x"}),
+            "metadata.a[b]",
+            "the key must be 1 to 40 printable characters without [, ] and backslashes",
+        ),
+        (
+            charge(metadata={"k" * 70: "x"}),
+            f"metadata.{'k' * 64}",
+            "the key must be 1 to 40 printable characters without [, ] and backslashes",
+        ),
+        (
+            charge(metadata={"\n": "x"}),
+            "metadata.?",
+            "the key must be 1 to 40 printable characters without [, ] and backslashes",
+        ),
+        (charge(metadata={"a": ""}), "metadata.a", "must have at least 1 character"),
+        (charge(metadata={"a": "x" * 501}), "metadata.a", "must have at most 500 characters"),
+        (charge(metadata={"a": "\0"}), "metadata.a", "must not contain the NUL character"),
+        (
+            payments_pb2.GetPaymentRecordsRequest(metadata={"a": "b", "c": "d"}),
+            "metadata",
+            "must have at most 1 pair",
+        ),
         (charge(env=3), "env", "must be one of TEST, LIVE"),
         (charge(gateway=7), "gateway", "must be one of stripe, authorize"),
         (
@@ -306,7 +349,8 @@ def test_a_thousand_problems_are_reported_as_twenty() -> None:
 def rules_of(message: Descriptor) -> list[validate_pb2.FieldRules]:
     rules = []
     for field in message.fields:
-        rules.append(field.GetOptions().Extensions[validate_pb2.field])
+        of_field = field.GetOptions().Extensions[validate_pb2.field]
+        rules += [of_field, of_field.map.keys, of_field.map.values]
         if field.message_type is not None:
             rules += rules_of(field.message_type)
     return rules

@@ -134,6 +134,13 @@ final class RecurringJob
     public int $maxFailedCycles;
 
     /**
+     * Pairs of strings from the last request that set them. Empty if there are none.
+     *
+     * @var array<string, string>
+     */
+    public array $metadata;
+
+    /**
      * Reads it from a response.
      *
      * @param array<string, mixed> $body
@@ -168,6 +175,7 @@ final class RecurringJob
         $read->pausedAt = $body['paused_at'];
         $read->retryDays = array_map('intval', $body['retry_days']);
         $read->maxFailedCycles = (int) $body['max_failed_cycles'];
+        $read->metadata = $body['metadata'];
         return $read;
     }
 }

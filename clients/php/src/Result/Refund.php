@@ -71,6 +71,13 @@ final class Refund
     public string $updatedAt;
 
     /**
+     * Pairs of strings from the request. Empty if there are none.
+     *
+     * @var array<string, string>
+     */
+    public array $metadata;
+
+    /**
      * Reads it from a response.
      *
      * @param array<string, mixed> $body
@@ -94,6 +101,7 @@ final class Refund
         $read->failureCode = $body['failure_code'];
         $read->createdAt = $body['created_at'];
         $read->updatedAt = $body['updated_at'];
+        $read->metadata = $body['metadata'];
         return $read;
     }
 }

@@ -41,6 +41,13 @@ final class User
     public ?string $defaultGateway;
 
     /**
+     * Pairs of strings from the last request that set them. Empty if there are none.
+     *
+     * @var array<string, string>
+     */
+    public array $metadata;
+
+    /**
      * Reads it from a response.
      *
      * @param array<string, mixed> $body
@@ -58,6 +65,7 @@ final class User
         $read->currency = $body['currency'];
         $read->updatedAt = $body['updated_at'];
         $read->defaultGateway = $body['default_gateway'];
+        $read->metadata = $body['metadata'];
         return $read;
     }
 }

@@ -63,6 +63,13 @@ final class WalletHold
     public string $env;
 
     /**
+     * Pairs of strings from the request. Empty if there are none.
+     *
+     * @var array<string, string>
+     */
+    public array $metadata;
+
+    /**
      * Reads it from a response.
      *
      * @param array<string, mixed> $body
@@ -85,6 +92,7 @@ final class WalletHold
         $read->walletId = $body['wallet_id'];
         $read->userId = $body['user_id'];
         $read->env = $body['env'];
+        $read->metadata = $body['metadata'];
         return $read;
     }
 }

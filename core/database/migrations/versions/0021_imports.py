@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0021_imports"
-down_revision = "0017_lookups"
+down_revision = "0020_metadata"
 branch_labels = None
 depends_on = None
 

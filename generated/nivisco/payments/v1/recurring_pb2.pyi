@@ -214,6 +214,26 @@ class RecurringJob(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     RECURRING_ID_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
     INTERVAL_TYPE_FIELD_NUMBER: _builtins.int
@@ -238,6 +258,7 @@ class RecurringJob(_message.Message):
     PAUSED_AT_FIELD_NUMBER: _builtins.int
     RETRY_DAYS_FIELD_NUMBER: _builtins.int
     MAX_FAILED_CYCLES_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
     recurring_id: _builtins.str
     """Id of the job, for example `REC-123`."""
     interval_type: Global___IntervalType.ValueType
@@ -306,6 +327,10 @@ class RecurringJob(_message.Message):
     def retry_days(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Days after the first attempt of a cycle on which it is retried if it was not charged."""
 
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Pairs of strings from the last request that set them. Empty if there are none."""
+
     def __init__(
         self,
         *,
@@ -333,10 +358,11 @@ class RecurringJob(_message.Message):
         paused_at: _timestamp_pb2.Timestamp | None = ...,
         retry_days: _abc.Iterable[_builtins.int] | None = ...,
         max_failed_cycles: _builtins.int = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_max_cycles", b"_max_cycles", "amount", b"amount", "created_at", b"created_at", "description", b"description", "end_at", b"end_at", "last_run", b"last_run", "max_cycles", b"max_cycles", "next_run", b"next_run", "paused_at", b"paused_at", "start_at", b"start_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_max_cycles", b"_max_cycles", "amount", b"amount", "catch_up", b"catch_up", "created_at", b"created_at", "description", b"description", "end_at", b"end_at", "env", b"env", "executed_cycles", b"executed_cycles", "interval_type", b"interval_type", "interval_value", b"interval_value", "last_run", b"last_run", "max_cycles", b"max_cycles", "max_failed_cycles", b"max_failed_cycles", "next_run", b"next_run", "paused_at", b"paused_at", "paused_reason", b"paused_reason", "recurring_id", b"recurring_id", "retry_days", b"retry_days", "source", b"source", "start_at", b"start_at", "status", b"status", "timezone", b"timezone", "upcoming", b"upcoming", "updated_at", b"updated_at", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_max_cycles", b"_max_cycles", "amount", b"amount", "catch_up", b"catch_up", "created_at", b"created_at", "description", b"description", "end_at", b"end_at", "env", b"env", "executed_cycles", b"executed_cycles", "interval_type", b"interval_type", "interval_value", b"interval_value", "last_run", b"last_run", "max_cycles", b"max_cycles", "max_failed_cycles", b"max_failed_cycles", "metadata", b"metadata", "next_run", b"next_run", "paused_at", b"paused_at", "paused_reason", b"paused_reason", "recurring_id", b"recurring_id", "retry_days", b"retry_days", "source", b"source", "start_at", b"start_at", "status", b"status", "timezone", b"timezone", "upcoming", b"upcoming", "updated_at", b"updated_at", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
     _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
@@ -482,6 +508,26 @@ class CreateRecurringRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     USER_ID_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
     INTERVAL_TYPE_FIELD_NUMBER: _builtins.int
@@ -499,6 +545,7 @@ class CreateRecurringRequest(_message.Message):
     CHARGE_NOW_FIELD_NUMBER: _builtins.int
     RETRY_DAYS_FIELD_NUMBER: _builtins.int
     MAX_FAILED_CYCLES_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """Id of the user, for example `USR-5678`."""
     interval_type: Global___IntervalType.ValueType
@@ -554,6 +601,13 @@ class CreateRecurringRequest(_message.Message):
         a decline that is final. Defaults to 1, 3 and 7.
         """
 
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Pairs of strings to keep with the job. No key begins with `nivisco_`, and no card number or
+        secret belongs in them. The payments of the job have them, too, and send them to the gateway
+        as `charge_customer` does.
+        """
+
     def __init__(
         self,
         *,
@@ -574,10 +628,11 @@ class CreateRecurringRequest(_message.Message):
         charge_now: _builtins.bool | None = ...,
         retry_days: _abc.Iterable[_builtins.int] | None = ...,
         max_failed_cycles: _builtins.int | None = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_charge_now", b"_charge_now", "_description", b"_description", "_end_at", b"_end_at", "_idempotency_key", b"_idempotency_key", "_interval_value", b"_interval_value", "_max_cycles", b"_max_cycles", "_max_failed_cycles", b"_max_failed_cycles", "_preview", b"_preview", "_start_at", b"_start_at", "_timezone", b"_timezone", "amount", b"amount", "charge_now", b"charge_now", "description", b"description", "end_at", b"end_at", "idempotency_key", b"idempotency_key", "interval_value", b"interval_value", "max_cycles", b"max_cycles", "max_failed_cycles", b"max_failed_cycles", "preview", b"preview", "start_at", b"start_at", "timezone", b"timezone"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_charge_now", b"_charge_now", "_description", b"_description", "_end_at", b"_end_at", "_idempotency_key", b"_idempotency_key", "_interval_value", b"_interval_value", "_max_cycles", b"_max_cycles", "_max_failed_cycles", b"_max_failed_cycles", "_preview", b"_preview", "_start_at", b"_start_at", "_timezone", b"_timezone", "amount", b"amount", "catch_up", b"catch_up", "charge_now", b"charge_now", "description", b"description", "end_at", b"end_at", "env", b"env", "idempotency_key", b"idempotency_key", "interval_type", b"interval_type", "interval_value", b"interval_value", "max_cycles", b"max_cycles", "max_failed_cycles", b"max_failed_cycles", "preview", b"preview", "retry_days", b"retry_days", "source", b"source", "start_at", b"start_at", "timezone", b"timezone", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_charge_now", b"_charge_now", "_description", b"_description", "_end_at", b"_end_at", "_idempotency_key", b"_idempotency_key", "_interval_value", b"_interval_value", "_max_cycles", b"_max_cycles", "_max_failed_cycles", b"_max_failed_cycles", "_preview", b"_preview", "_start_at", b"_start_at", "_timezone", b"_timezone", "amount", b"amount", "catch_up", b"catch_up", "charge_now", b"charge_now", "description", b"description", "end_at", b"end_at", "env", b"env", "idempotency_key", b"idempotency_key", "interval_type", b"interval_type", "interval_value", b"interval_value", "max_cycles", b"max_cycles", "max_failed_cycles", b"max_failed_cycles", "metadata", b"metadata", "preview", b"preview", "retry_days", b"retry_days", "source", b"source", "start_at", b"start_at", "timezone", b"timezone", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__charge_now: _TypeAlias = _typing.Literal["charge_now"]  # noqa: Y015
     _WhichOneofArgType__charge_now: _TypeAlias = _typing.Literal["_charge_now", b"_charge_now"]  # noqa: Y015
@@ -676,6 +731,26 @@ class UpdateRecurringRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     RECURRING_ID_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
     INTERVAL_TYPE_FIELD_NUMBER: _builtins.int
@@ -692,6 +767,7 @@ class UpdateRecurringRequest(_message.Message):
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     RETRY_DAYS_FIELD_NUMBER: _builtins.int
     MAX_FAILED_CYCLES_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
     recurring_id: _builtins.str
     """Id of the job, for example `REC-123`."""
     interval_type: Global___IntervalType.ValueType
@@ -754,6 +830,12 @@ class UpdateRecurringRequest(_message.Message):
         default.
         """
 
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """New pairs of strings, which replace all of the old ones. Null or an empty object removes all.
+        Payments that have begun keep theirs.
+        """
+
     def __init__(
         self,
         *,
@@ -773,10 +855,11 @@ class UpdateRecurringRequest(_message.Message):
         update_mask: _field_mask_pb2.FieldMask | None = ...,
         retry_days: _abc.Iterable[_builtins.int] | None = ...,
         max_failed_cycles: _builtins.int | None = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_end_at", b"_end_at", "_idempotency_key", b"_idempotency_key", "_interval_value", b"_interval_value", "_max_cycles", b"_max_cycles", "_max_failed_cycles", b"_max_failed_cycles", "_start_at", b"_start_at", "_timezone", b"_timezone", "amount", b"amount", "description", b"description", "end_at", b"end_at", "idempotency_key", b"idempotency_key", "interval_value", b"interval_value", "max_cycles", b"max_cycles", "max_failed_cycles", b"max_failed_cycles", "start_at", b"start_at", "timezone", b"timezone", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_end_at", b"_end_at", "_idempotency_key", b"_idempotency_key", "_interval_value", b"_interval_value", "_max_cycles", b"_max_cycles", "_max_failed_cycles", b"_max_failed_cycles", "_start_at", b"_start_at", "_timezone", b"_timezone", "amount", b"amount", "catch_up", b"catch_up", "description", b"description", "end_at", b"end_at", "idempotency_key", b"idempotency_key", "interval_type", b"interval_type", "interval_value", b"interval_value", "max_cycles", b"max_cycles", "max_failed_cycles", b"max_failed_cycles", "recurring_id", b"recurring_id", "retry_days", b"retry_days", "source", b"source", "start_at", b"start_at", "status", b"status", "timezone", b"timezone", "update_mask", b"update_mask"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_end_at", b"_end_at", "_idempotency_key", b"_idempotency_key", "_interval_value", b"_interval_value", "_max_cycles", b"_max_cycles", "_max_failed_cycles", b"_max_failed_cycles", "_start_at", b"_start_at", "_timezone", b"_timezone", "amount", b"amount", "catch_up", b"catch_up", "description", b"description", "end_at", b"end_at", "idempotency_key", b"idempotency_key", "interval_type", b"interval_type", "interval_value", b"interval_value", "max_cycles", b"max_cycles", "max_failed_cycles", b"max_failed_cycles", "metadata", b"metadata", "recurring_id", b"recurring_id", "retry_days", b"retry_days", "source", b"source", "start_at", b"start_at", "status", b"status", "timezone", b"timezone", "update_mask", b"update_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
     _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
@@ -1021,6 +1104,26 @@ class ListRecurringRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     USER_ID_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     PAGE_FIELD_NUMBER: _builtins.int
@@ -1030,6 +1133,7 @@ class ListRecurringRequest(_message.Message):
     ENV_FIELD_NUMBER: _builtins.int
     PREVIEW_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """Only jobs of this user."""
     status: Global___RecurringStatus.ValueType
@@ -1054,6 +1158,12 @@ class ListRecurringRequest(_message.Message):
     def to_date(self) -> _timestamp_pb2.Timestamp:
         """Only jobs created at or before this time. A date without a time includes that day."""
 
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Only jobs whose metadata has this one pair. It goes with the dates and the environment, and
+        with no other filter.
+        """
+
     def __init__(
         self,
         *,
@@ -1066,10 +1176,11 @@ class ListRecurringRequest(_message.Message):
         env: _types_pb2.Env.ValueType = ...,
         preview: _builtins.int | None = ...,
         cursor: _builtins.str | None = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cursor", b"_cursor", "_limit", b"_limit", "_page", b"_page", "_preview", b"_preview", "_user_id", b"_user_id", "cursor", b"cursor", "from_date", b"from_date", "limit", b"limit", "page", b"page", "preview", b"preview", "to_date", b"to_date", "user_id", b"user_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cursor", b"_cursor", "_limit", b"_limit", "_page", b"_page", "_preview", b"_preview", "_user_id", b"_user_id", "cursor", b"cursor", "env", b"env", "from_date", b"from_date", "limit", b"limit", "page", b"page", "preview", b"preview", "status", b"status", "to_date", b"to_date", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cursor", b"_cursor", "_limit", b"_limit", "_page", b"_page", "_preview", b"_preview", "_user_id", b"_user_id", "cursor", b"cursor", "env", b"env", "from_date", b"from_date", "limit", b"limit", "metadata", b"metadata", "page", b"page", "preview", b"preview", "status", b"status", "to_date", b"to_date", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cursor: _TypeAlias = _typing.Literal["cursor"]  # noqa: Y015
     _WhichOneofArgType__cursor: _TypeAlias = _typing.Literal["_cursor", b"_cursor"]  # noqa: Y015

@@ -30,13 +30,15 @@ from nivisco.payments.v1 import errors_pb2 as nivisco_dot_payments_dot_v1_dot_er
 from nivisco.payments.v1 import types_pb2 as nivisco_dot_payments_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!nivisco/payments/v1/refunds.proto\x12\x13nivisco.payments.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\x1a(nivisco/annotations/v1/annotations.proto\x1a nivisco/payments/v1/errors.proto\x1a\x1fnivisco/payments/v1/types.proto\"\xa4\x04\n\x06Refund\x12\x11\n\trefund_id\x18\x01 \x01(\t\x12\x12\n\npayment_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12%\n\x03\x65nv\x18\x04 \x01(\x0e\x32\x18.nivisco.payments.v1.Env\x12-\n\x07gateway\x18\x05 \x01(\x0e\x32\x1c.nivisco.payments.v1.Gateway\x12\"\n\x06\x61mount\x18\x06 \x01(\x0b\x32\x12.google.type.Money\x12\x31\n\x06status\x18\x07 \x01(\x0e\x32!.nivisco.payments.v1.RefundStatus\x12\x37\n\x06reason\x18\x08 \x01(\x0e\x32!.nivisco.payments.v1.RefundReasonB\x04\xb8\xe7\x18\x01\x12\x1e\n\x0b\x64\x65scription\x18\t \x01(\tB\x04\xb8\xe7\x18\x01H\x00\x88\x01\x01\x12$\n\x11gateway_refund_id\x18\n \x01(\tB\x04\xb8\xe7\x18\x01H\x01\x88\x01\x01\x12\x1f\n\x0c\x66\x61ilure_code\x18\x0b \x01(\tB\x04\xb8\xe7\x18\x01H\x02\x88\x01\x01\x12.\n\ncreated_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0e\n\x0c_descriptionB\x14\n\x12_gateway_refund_idB\x0f\n\r_failure_code\"\xdd\x03\n\x14RefundPaymentRequest\x12-\n\npayment_id\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[!-~]{1,64}$H\x00\x88\x01\x01\x12\x32\n\x0etransaction_id\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{1,255}$H\x01\x88\x01\x01\x12\"\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x12.google.type.Money\x12;\n\x06reason\x18\x04 \x01(\x0e\x32!.nivisco.payments.v1.RefundReasonB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\"\n\x0b\x64\x65scription\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03H\x02\x88\x01\x01\x12\x1d\n\x10\x61llow_receivable\x18\x06 \x01(\x08H\x03\x88\x01\x01\x12/\n\x03\x65nv\x18\x07 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x32\n\x0fidempotency_key\x18\x08 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x04\x88\x01\x01\x42\r\n\x0b_payment_idB\x11\n\x0f_transaction_idB\x0e\n\x0c_descriptionB\x13\n\x11_allow_receivableB\x12\n\x10_idempotency_key\"D\n\x15RefundPaymentResponse\x12+\n\x06refund\x18\x01 \x01(\x0b\x32\x1b.nivisco.payments.v1.Refund\"\xeb\x03\n\x12ListRefundsRequest\x12\x1e\n\x04page\x18\x01 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x01H\x00\x88\x01\x01\x12\x1d\n\x05limit\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x01H\x01\x88\x01\x01\x12-\n\tfrom_date\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x07to_date\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xa8\xe7\x18\x01\x12-\n\npayment_id\x18\x05 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[!-~]{1,64}$H\x02\x88\x01\x01\x12*\n\x07user_id\x18\x06 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[!-~]{1,64}$H\x03\x88\x01\x01\x12;\n\x06status\x18\x07 \x01(\x0e\x32!.nivisco.payments.v1.RefundStatusB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12/\n\x03\x65nv\x18\x08 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x32\n\x06\x63ursor\x18\t \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9_-]{1,256}$H\x04\x88\x01\x01\x42\x07\n\x05_pageB\x08\n\x06_limitB\r\n\x0b_payment_idB\n\n\x08_user_idB\t\n\x07_cursor\"\xac\x01\n\x13ListRefundsResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\x05\x12\r\n\x05total\x18\x02 \x01(\x05\x12,\n\x07refunds\x18\x03 \x03(\x0b\x32\x1b.nivisco.payments.v1.Refund\x12\x19\n\x11total_is_estimate\x18\x04 \x01(\x08\x12\x1e\n\x0bnext_cursor\x18\x05 \x01(\tB\x04\xb8\xe7\x18\x01H\x00\x88\x01\x01\x42\x0e\n\x0c_next_cursor*\x9b\x01\n\x0cRefundStatus\x12\x1d\n\x19REFUND_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15REFUND_STATUS_PENDING\x10\x01\x12\x1b\n\x17REFUND_STATUS_SUCCEEDED\x10\x02\x12\x18\n\x14REFUND_STATUS_FAILED\x10\x03\x12\x1a\n\x16REFUND_STATUS_CANCELED\x10\x04*\x91\x01\n\x0cRefundReason\x12\x1d\n\x19REFUND_REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17REFUND_REASON_DUPLICATE\x10\x01\x12\x1c\n\x18REFUND_REASON_FRAUDULENT\x10\x02\x12\'\n#REFUND_REASON_REQUESTED_BY_CUSTOMER\x10\x03\x32\xf8\x01\n\x0eRefundsService\x12{\n\rRefundPayment\x12).nivisco.payments.v1.RefundPaymentRequest\x1a*.nivisco.payments.v1.RefundPaymentResponse\"\x13\x8a\xe7\x18\x02\x10\x01\xb2\xe7\x18\t !\"\x15\x10#\x1a\x1b\x1c\x12i\n\x0bListRefunds\x12\'.nivisco.payments.v1.ListRefundsRequest\x1a(.nivisco.payments.v1.ListRefundsResponse\"\x07\x90\x02\x01\x8a\xe7\x18\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!nivisco/payments/v1/refunds.proto\x12\x13nivisco.payments.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\x1a(nivisco/annotations/v1/annotations.proto\x1a nivisco/payments/v1/errors.proto\x1a\x1fnivisco/payments/v1/types.proto\"\x92\x05\n\x06Refund\x12\x11\n\trefund_id\x18\x01 \x01(\t\x12\x12\n\npayment_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12%\n\x03\x65nv\x18\x04 \x01(\x0e\x32\x18.nivisco.payments.v1.Env\x12-\n\x07gateway\x18\x05 \x01(\x0e\x32\x1c.nivisco.payments.v1.Gateway\x12\"\n\x06\x61mount\x18\x06 \x01(\x0b\x32\x12.google.type.Money\x12\x31\n\x06status\x18\x07 \x01(\x0e\x32!.nivisco.payments.v1.RefundStatus\x12\x37\n\x06reason\x18\x08 \x01(\x0e\x32!.nivisco.payments.v1.RefundReasonB\x04\xb8\xe7\x18\x01\x12\x1e\n\x0b\x64\x65scription\x18\t \x01(\tB\x04\xb8\xe7\x18\x01H\x00\x88\x01\x01\x12$\n\x11gateway_refund_id\x18\n \x01(\tB\x04\xb8\xe7\x18\x01H\x01\x88\x01\x01\x12\x1f\n\x0c\x66\x61ilure_code\x18\x0b \x01(\tB\x04\xb8\xe7\x18\x01H\x02\x88\x01\x01\x12.\n\ncreated_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12;\n\x08metadata\x18< \x03(\x0b\x32).nivisco.payments.v1.Refund.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0e\n\x0c_descriptionB\x14\n\x12_gateway_refund_idB\x0f\n\r_failure_code\"\x82\x05\n\x14RefundPaymentRequest\x12-\n\npayment_id\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[!-~]{1,64}$H\x00\x88\x01\x01\x12\x32\n\x0etransaction_id\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{1,255}$H\x01\x88\x01\x01\x12\"\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x12.google.type.Money\x12;\n\x06reason\x18\x04 \x01(\x0e\x32!.nivisco.payments.v1.RefundReasonB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\"\n\x0b\x64\x65scription\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03H\x02\x88\x01\x01\x12\x1d\n\x10\x61llow_receivable\x18\x06 \x01(\x08H\x03\x88\x01\x01\x12/\n\x03\x65nv\x18\x07 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x32\n\x0fidempotency_key\x18\x08 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x04\x88\x01\x01\x12r\n\x08metadata\x18< \x03(\x0b\x32\x37.nivisco.payments.v1.RefundPaymentRequest.MetadataEntryB\'\xbaH$\x9a\x01!\x10\x14\"\x14r\x12\x32\x10^[ -Z^-~]{1,40}$*\x07r\x05\x10\x01\x18\xf4\x03\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\r\n\x0b_payment_idB\x11\n\x0f_transaction_idB\x0e\n\x0c_descriptionB\x13\n\x11_allow_receivableB\x12\n\x10_idempotency_key\"D\n\x15RefundPaymentResponse\x12+\n\x06refund\x18\x01 \x01(\x0b\x32\x1b.nivisco.payments.v1.Refund\"\x8e\x05\n\x12ListRefundsRequest\x12\x1e\n\x04page\x18\x01 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x01H\x00\x88\x01\x01\x12\x1d\n\x05limit\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x01H\x01\x88\x01\x01\x12-\n\tfrom_date\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x07to_date\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xa8\xe7\x18\x01\x12-\n\npayment_id\x18\x05 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[!-~]{1,64}$H\x02\x88\x01\x01\x12*\n\x07user_id\x18\x06 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[!-~]{1,64}$H\x03\x88\x01\x01\x12;\n\x06status\x18\x07 \x01(\x0e\x32!.nivisco.payments.v1.RefundStatusB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12/\n\x03\x65nv\x18\x08 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x32\n\x06\x63ursor\x18\t \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9_-]{1,256}$H\x04\x88\x01\x01\x12p\n\x08metadata\x18< \x03(\x0b\x32\x35.nivisco.payments.v1.ListRefundsRequest.MetadataEntryB\'\xbaH$\x9a\x01!\x10\x01\"\x14r\x12\x32\x10^[ -Z^-~]{1,40}$*\x07r\x05\x10\x01\x18\xf4\x03\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x07\n\x05_pageB\x08\n\x06_limitB\r\n\x0b_payment_idB\n\n\x08_user_idB\t\n\x07_cursor\"\xac\x01\n\x13ListRefundsResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\x05\x12\r\n\x05total\x18\x02 \x01(\x05\x12,\n\x07refunds\x18\x03 \x03(\x0b\x32\x1b.nivisco.payments.v1.Refund\x12\x19\n\x11total_is_estimate\x18\x04 \x01(\x08\x12\x1e\n\x0bnext_cursor\x18\x05 \x01(\tB\x04\xb8\xe7\x18\x01H\x00\x88\x01\x01\x42\x0e\n\x0c_next_cursor*\x9b\x01\n\x0cRefundStatus\x12\x1d\n\x19REFUND_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15REFUND_STATUS_PENDING\x10\x01\x12\x1b\n\x17REFUND_STATUS_SUCCEEDED\x10\x02\x12\x18\n\x14REFUND_STATUS_FAILED\x10\x03\x12\x1a\n\x16REFUND_STATUS_CANCELED\x10\x04*\x91\x01\n\x0cRefundReason\x12\x1d\n\x19REFUND_REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17REFUND_REASON_DUPLICATE\x10\x01\x12\x1c\n\x18REFUND_REASON_FRAUDULENT\x10\x02\x12\'\n#REFUND_REASON_REQUESTED_BY_CUSTOMER\x10\x03\x32\xf8\x01\n\x0eRefundsService\x12{\n\rRefundPayment\x12).nivisco.payments.v1.RefundPaymentRequest\x1a*.nivisco.payments.v1.RefundPaymentResponse\"\x13\x8a\xe7\x18\x02\x10\x01\xb2\xe7\x18\t !\"\x15\x10#\x1a\x1b\x1c\x12i\n\x0bListRefunds\x12\'.nivisco.payments.v1.ListRefundsRequest\x1a(.nivisco.payments.v1.ListRefundsResponse\"\x07\x90\x02\x01\x8a\xe7\x18\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'nivisco.payments.v1.refunds_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_REFUND_METADATAENTRY']._loaded_options = None
+  _globals['_REFUND_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_REFUND'].fields_by_name['reason']._loaded_options = None
   _globals['_REFUND'].fields_by_name['reason']._serialized_options = b'\270\347\030\001'
   _globals['_REFUND'].fields_by_name['description']._loaded_options = None
@@ -45,6 +47,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REFUND'].fields_by_name['gateway_refund_id']._serialized_options = b'\270\347\030\001'
   _globals['_REFUND'].fields_by_name['failure_code']._loaded_options = None
   _globals['_REFUND'].fields_by_name['failure_code']._serialized_options = b'\270\347\030\001'
+  _globals['_REFUNDPAYMENTREQUEST_METADATAENTRY']._loaded_options = None
+  _globals['_REFUNDPAYMENTREQUEST_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_REFUNDPAYMENTREQUEST'].fields_by_name['payment_id']._loaded_options = None
   _globals['_REFUNDPAYMENTREQUEST'].fields_by_name['payment_id']._serialized_options = b'\272H\021r\0172\r^[!-~]{1,64}$'
   _globals['_REFUNDPAYMENTREQUEST'].fields_by_name['transaction_id']._loaded_options = None
@@ -57,6 +61,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REFUNDPAYMENTREQUEST'].fields_by_name['env']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_REFUNDPAYMENTREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
   _globals['_REFUNDPAYMENTREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\272H\021r\0172\r^[ -~]{1,64}$'
+  _globals['_REFUNDPAYMENTREQUEST'].fields_by_name['metadata']._loaded_options = None
+  _globals['_REFUNDPAYMENTREQUEST'].fields_by_name['metadata']._serialized_options = b'\272H$\232\001!\020\024\"\024r\0222\020^[ -Z^-~]{1,40}$*\007r\005\020\001\030\364\003'
+  _globals['_LISTREFUNDSREQUEST_METADATAENTRY']._loaded_options = None
+  _globals['_LISTREFUNDSREQUEST_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_LISTREFUNDSREQUEST'].fields_by_name['page']._loaded_options = None
   _globals['_LISTREFUNDSREQUEST'].fields_by_name['page']._serialized_options = b'\272H\010\032\006\030\300\204=(\001'
   _globals['_LISTREFUNDSREQUEST'].fields_by_name['limit']._loaded_options = None
@@ -73,26 +81,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTREFUNDSREQUEST'].fields_by_name['env']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_LISTREFUNDSREQUEST'].fields_by_name['cursor']._loaded_options = None
   _globals['_LISTREFUNDSREQUEST'].fields_by_name['cursor']._serialized_options = b'\272H\032r\0302\026^[A-Za-z0-9_-]{1,256}$'
+  _globals['_LISTREFUNDSREQUEST'].fields_by_name['metadata']._loaded_options = None
+  _globals['_LISTREFUNDSREQUEST'].fields_by_name['metadata']._serialized_options = b'\272H$\232\001!\020\001\"\024r\0222\020^[ -Z^-~]{1,40}$*\007r\005\020\001\030\364\003'
   _globals['_LISTREFUNDSRESPONSE'].fields_by_name['next_cursor']._loaded_options = None
   _globals['_LISTREFUNDSRESPONSE'].fields_by_name['next_cursor']._serialized_options = b'\270\347\030\001'
   _globals['_REFUNDSSERVICE'].methods_by_name['RefundPayment']._loaded_options = None
   _globals['_REFUNDSSERVICE'].methods_by_name['RefundPayment']._serialized_options = b'\212\347\030\002\020\001\262\347\030\t !\"\025\020#\032\033\034'
   _globals['_REFUNDSSERVICE'].methods_by_name['ListRefunds']._loaded_options = None
   _globals['_REFUNDSSERVICE'].methods_by_name['ListRefunds']._serialized_options = b'\220\002\001\212\347\030\000'
-  _globals['_REFUNDSTATUS']._serialized_start=2025
-  _globals['_REFUNDSTATUS']._serialized_end=2180
-  _globals['_REFUNDREASON']._serialized_start=2183
-  _globals['_REFUNDREASON']._serialized_end=2328
+  _globals['_REFUNDSTATUS']._serialized_start=2463
+  _globals['_REFUNDSTATUS']._serialized_end=2618
+  _globals['_REFUNDREASON']._serialized_start=2621
+  _globals['_REFUNDREASON']._serialized_end=2766
   _globals['_REFUND']._serialized_start=255
-  _globals['_REFUND']._serialized_end=803
-  _globals['_REFUNDPAYMENTREQUEST']._serialized_start=806
-  _globals['_REFUNDPAYMENTREQUEST']._serialized_end=1283
-  _globals['_REFUNDPAYMENTRESPONSE']._serialized_start=1285
-  _globals['_REFUNDPAYMENTRESPONSE']._serialized_end=1353
-  _globals['_LISTREFUNDSREQUEST']._serialized_start=1356
-  _globals['_LISTREFUNDSREQUEST']._serialized_end=1847
-  _globals['_LISTREFUNDSRESPONSE']._serialized_start=1850
-  _globals['_LISTREFUNDSRESPONSE']._serialized_end=2022
-  _globals['_REFUNDSSERVICE']._serialized_start=2331
-  _globals['_REFUNDSSERVICE']._serialized_end=2579
+  _globals['_REFUND']._serialized_end=913
+  _globals['_REFUND_METADATAENTRY']._serialized_start=811
+  _globals['_REFUND_METADATAENTRY']._serialized_end=858
+  _globals['_REFUNDPAYMENTREQUEST']._serialized_start=916
+  _globals['_REFUNDPAYMENTREQUEST']._serialized_end=1558
+  _globals['_REFUNDPAYMENTREQUEST_METADATAENTRY']._serialized_start=811
+  _globals['_REFUNDPAYMENTREQUEST_METADATAENTRY']._serialized_end=858
+  _globals['_REFUNDPAYMENTRESPONSE']._serialized_start=1560
+  _globals['_REFUNDPAYMENTRESPONSE']._serialized_end=1628
+  _globals['_LISTREFUNDSREQUEST']._serialized_start=1631
+  _globals['_LISTREFUNDSREQUEST']._serialized_end=2285
+  _globals['_LISTREFUNDSREQUEST_METADATAENTRY']._serialized_start=811
+  _globals['_LISTREFUNDSREQUEST_METADATAENTRY']._serialized_end=858
+  _globals['_LISTREFUNDSRESPONSE']._serialized_start=2288
+  _globals['_LISTREFUNDSRESPONSE']._serialized_end=2460
+  _globals['_REFUNDSSERVICE']._serialized_start=2769
+  _globals['_REFUNDSSERVICE']._serialized_end=3017
 # @@protoc_insertion_point(module_scope)

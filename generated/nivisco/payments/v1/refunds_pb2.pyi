@@ -92,6 +92,26 @@ class Refund(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     REFUND_ID_FIELD_NUMBER: _builtins.int
     PAYMENT_ID_FIELD_NUMBER: _builtins.int
     USER_ID_FIELD_NUMBER: _builtins.int
@@ -105,6 +125,7 @@ class Refund(_message.Message):
     FAILURE_CODE_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
     refund_id: _builtins.str
     """Id of the refund, `REF-…`. The gateway stores it with the refund."""
     payment_id: _builtins.str
@@ -139,6 +160,10 @@ class Refund(_message.Message):
     def updated_at(self) -> _timestamp_pb2.Timestamp:
         """Time of the last change."""
 
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Pairs of strings from the request. Empty if there are none."""
+
     def __init__(
         self,
         *,
@@ -155,10 +180,11 @@ class Refund(_message.Message):
         failure_code: _builtins.str | None = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_failure_code", b"_failure_code", "_gateway_refund_id", b"_gateway_refund_id", "amount", b"amount", "created_at", b"created_at", "description", b"description", "failure_code", b"failure_code", "gateway_refund_id", b"gateway_refund_id", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_failure_code", b"_failure_code", "_gateway_refund_id", b"_gateway_refund_id", "amount", b"amount", "created_at", b"created_at", "description", b"description", "env", b"env", "failure_code", b"failure_code", "gateway", b"gateway", "gateway_refund_id", b"gateway_refund_id", "payment_id", b"payment_id", "reason", b"reason", "refund_id", b"refund_id", "status", b"status", "updated_at", b"updated_at", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_failure_code", b"_failure_code", "_gateway_refund_id", b"_gateway_refund_id", "amount", b"amount", "created_at", b"created_at", "description", b"description", "env", b"env", "failure_code", b"failure_code", "gateway", b"gateway", "gateway_refund_id", b"gateway_refund_id", "metadata", b"metadata", "payment_id", b"payment_id", "reason", b"reason", "refund_id", b"refund_id", "status", b"status", "updated_at", b"updated_at", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
     _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
@@ -181,6 +207,26 @@ class RefundPaymentRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     PAYMENT_ID_FIELD_NUMBER: _builtins.int
     TRANSACTION_ID_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
@@ -189,6 +235,7 @@ class RefundPaymentRequest(_message.Message):
     ALLOW_RECEIVABLE_FIELD_NUMBER: _builtins.int
     ENV_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
     payment_id: _builtins.str
     """Id of the payment, `PAY-…`. Either this or `transaction_id` is required."""
     transaction_id: _builtins.str
@@ -212,6 +259,14 @@ class RefundPaymentRequest(_message.Message):
     def amount(self) -> _money_pb2.Money:
         """Amount to refund, greater than zero, in the payment's currency. Defaults to all that is left."""
 
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Pairs of strings to keep with the refund. No key begins with `nivisco_`, and no card number or
+        secret belongs in them. They are also sent to Stripe, which keeps them as metadata, and to
+        Authorize.Net as user fields, whose values are cut to 255 characters and which must not have
+        personal data.
+        """
+
     def __init__(
         self,
         *,
@@ -223,10 +278,11 @@ class RefundPaymentRequest(_message.Message):
         allow_receivable: _builtins.bool | None = ...,
         env: _types_pb2.Env.ValueType = ...,
         idempotency_key: _builtins.str | None = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_allow_receivable", b"_allow_receivable", "_description", b"_description", "_idempotency_key", b"_idempotency_key", "_payment_id", b"_payment_id", "_transaction_id", b"_transaction_id", "allow_receivable", b"allow_receivable", "amount", b"amount", "description", b"description", "idempotency_key", b"idempotency_key", "payment_id", b"payment_id", "transaction_id", b"transaction_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_allow_receivable", b"_allow_receivable", "_description", b"_description", "_idempotency_key", b"_idempotency_key", "_payment_id", b"_payment_id", "_transaction_id", b"_transaction_id", "allow_receivable", b"allow_receivable", "amount", b"amount", "description", b"description", "env", b"env", "idempotency_key", b"idempotency_key", "payment_id", b"payment_id", "reason", b"reason", "transaction_id", b"transaction_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_allow_receivable", b"_allow_receivable", "_description", b"_description", "_idempotency_key", b"_idempotency_key", "_payment_id", b"_payment_id", "_transaction_id", b"_transaction_id", "allow_receivable", b"allow_receivable", "amount", b"amount", "description", b"description", "env", b"env", "idempotency_key", b"idempotency_key", "metadata", b"metadata", "payment_id", b"payment_id", "reason", b"reason", "transaction_id", b"transaction_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__allow_receivable: _TypeAlias = _typing.Literal["allow_receivable"]  # noqa: Y015
     _WhichOneofArgType__allow_receivable: _TypeAlias = _typing.Literal["_allow_receivable", b"_allow_receivable"]  # noqa: Y015
@@ -281,6 +337,26 @@ class ListRefundsRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     PAGE_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     FROM_DATE_FIELD_NUMBER: _builtins.int
@@ -290,6 +366,7 @@ class ListRefundsRequest(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     ENV_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
     page: _builtins.int
     """Page number, from 1. Defaults to 1."""
     limit: _builtins.int
@@ -314,6 +391,12 @@ class ListRefundsRequest(_message.Message):
     def to_date(self) -> _timestamp_pb2.Timestamp:
         """Only refunds created at or before this time. A date without a time includes that day."""
 
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Only refunds whose metadata has this one pair. It goes with the dates and the environment, and
+        with no other filter.
+        """
+
     def __init__(
         self,
         *,
@@ -326,10 +409,11 @@ class ListRefundsRequest(_message.Message):
         status: Global___RefundStatus.ValueType = ...,
         env: _types_pb2.Env.ValueType = ...,
         cursor: _builtins.str | None = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cursor", b"_cursor", "_limit", b"_limit", "_page", b"_page", "_payment_id", b"_payment_id", "_user_id", b"_user_id", "cursor", b"cursor", "from_date", b"from_date", "limit", b"limit", "page", b"page", "payment_id", b"payment_id", "to_date", b"to_date", "user_id", b"user_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cursor", b"_cursor", "_limit", b"_limit", "_page", b"_page", "_payment_id", b"_payment_id", "_user_id", b"_user_id", "cursor", b"cursor", "env", b"env", "from_date", b"from_date", "limit", b"limit", "page", b"page", "payment_id", b"payment_id", "status", b"status", "to_date", b"to_date", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cursor", b"_cursor", "_limit", b"_limit", "_page", b"_page", "_payment_id", b"_payment_id", "_user_id", b"_user_id", "cursor", b"cursor", "env", b"env", "from_date", b"from_date", "limit", b"limit", "metadata", b"metadata", "page", b"page", "payment_id", b"payment_id", "status", b"status", "to_date", b"to_date", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cursor: _TypeAlias = _typing.Literal["cursor"]  # noqa: Y015
     _WhichOneofArgType__cursor: _TypeAlias = _typing.Literal["_cursor", b"_cursor"]  # noqa: Y015

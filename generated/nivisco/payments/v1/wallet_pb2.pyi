@@ -234,6 +234,26 @@ class WalletHold(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     HOLD_ID_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
@@ -246,6 +266,7 @@ class WalletHold(_message.Message):
     WALLET_ID_FIELD_NUMBER: _builtins.int
     USER_ID_FIELD_NUMBER: _builtins.int
     ENV_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
     hold_id: _builtins.str
     """Id of the hold, `HLD-…`."""
     status: Global___HoldStatus.ValueType
@@ -280,6 +301,10 @@ class WalletHold(_message.Message):
     def closed_at(self) -> _timestamp_pb2.Timestamp:
         """Time of the capture, release or expiry. Null while the hold is open."""
 
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Pairs of strings from the request. Empty if there are none."""
+
     def __init__(
         self,
         *,
@@ -295,10 +320,11 @@ class WalletHold(_message.Message):
         wallet_id: _builtins.str = ...,
         user_id: _builtins.str = ...,
         env: _types_pb2.Env.ValueType = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_transaction_id", b"_transaction_id", "amount", b"amount", "captured_amount", b"captured_amount", "closed_at", b"closed_at", "created_at", b"created_at", "description", b"description", "expires_at", b"expires_at", "transaction_id", b"transaction_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_transaction_id", b"_transaction_id", "amount", b"amount", "captured_amount", b"captured_amount", "closed_at", b"closed_at", "created_at", b"created_at", "description", b"description", "env", b"env", "expires_at", b"expires_at", "hold_id", b"hold_id", "status", b"status", "transaction_id", b"transaction_id", "user_id", b"user_id", "wallet_id", b"wallet_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_transaction_id", b"_transaction_id", "amount", b"amount", "captured_amount", b"captured_amount", "closed_at", b"closed_at", "created_at", b"created_at", "description", b"description", "env", b"env", "expires_at", b"expires_at", "hold_id", b"hold_id", "metadata", b"metadata", "status", b"status", "transaction_id", b"transaction_id", "user_id", b"user_id", "wallet_id", b"wallet_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
     _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
@@ -1216,12 +1242,33 @@ class HoldWalletRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     USER_ID_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
     EXPIRES_IN_SECONDS_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     ENV_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """Id of the user, for example `USR-5678`."""
     expires_in_seconds: _builtins.int
@@ -1240,6 +1287,12 @@ class HoldWalletRequest(_message.Message):
         wallet's currency, which is the default.
         """
 
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Pairs of strings to keep with the hold. No key begins with `nivisco_`, and no card number or
+        secret belongs in them.
+        """
+
     def __init__(
         self,
         *,
@@ -1249,10 +1302,11 @@ class HoldWalletRequest(_message.Message):
         description: _builtins.str | None = ...,
         env: _types_pb2.Env.ValueType = ...,
         idempotency_key: _builtins.str | None = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_idempotency_key", b"_idempotency_key", "amount", b"amount", "description", b"description", "idempotency_key", b"idempotency_key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_idempotency_key", b"_idempotency_key", "amount", b"amount", "description", b"description", "env", b"env", "expires_in_seconds", b"expires_in_seconds", "idempotency_key", b"idempotency_key", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_idempotency_key", b"_idempotency_key", "amount", b"amount", "description", b"description", "env", b"env", "expires_in_seconds", b"expires_in_seconds", "idempotency_key", b"idempotency_key", "metadata", b"metadata", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
     _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
@@ -1449,6 +1503,26 @@ class ListHoldsRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     USER_ID_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     PAGE_FIELD_NUMBER: _builtins.int
@@ -1457,6 +1531,7 @@ class ListHoldsRequest(_message.Message):
     TO_DATE_FIELD_NUMBER: _builtins.int
     ENV_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """Only holds of this user."""
     status: Global___HoldStatus.ValueType
@@ -1479,6 +1554,12 @@ class ListHoldsRequest(_message.Message):
     def to_date(self) -> _timestamp_pb2.Timestamp:
         """Only holds created at or before this time. A date without a time includes that day."""
 
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Only holds whose metadata has this one pair. It goes with the dates and the environment, and
+        with no other filter.
+        """
+
     def __init__(
         self,
         *,
@@ -1490,10 +1571,11 @@ class ListHoldsRequest(_message.Message):
         to_date: _timestamp_pb2.Timestamp | None = ...,
         env: _types_pb2.Env.ValueType = ...,
         cursor: _builtins.str | None = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cursor", b"_cursor", "_limit", b"_limit", "_page", b"_page", "_user_id", b"_user_id", "cursor", b"cursor", "from_date", b"from_date", "limit", b"limit", "page", b"page", "to_date", b"to_date", "user_id", b"user_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cursor", b"_cursor", "_limit", b"_limit", "_page", b"_page", "_user_id", b"_user_id", "cursor", b"cursor", "env", b"env", "from_date", b"from_date", "limit", b"limit", "page", b"page", "status", b"status", "to_date", b"to_date", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cursor", b"_cursor", "_limit", b"_limit", "_page", b"_page", "_user_id", b"_user_id", "cursor", b"cursor", "env", b"env", "from_date", b"from_date", "limit", b"limit", "metadata", b"metadata", "page", b"page", "status", b"status", "to_date", b"to_date", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cursor: _TypeAlias = _typing.Literal["cursor"]  # noqa: Y015
     _WhichOneofArgType__cursor: _TypeAlias = _typing.Literal["_cursor", b"_cursor"]  # noqa: Y015

@@ -89,6 +89,14 @@ REQUESTS: list[tuple[str, Request]] = [
             MERCHANT, replace(ORDER, amount=Amount(10**14 - 1, "eur"), description=ODD)
         ),
     ),
+    (
+        "charge with metadata",
+        requests.charge(MERCHANT, replace(ORDER, metadata={"<&> a.b": ODD, "order": "6735"})),
+    ),
+    (
+        "refund with metadata",
+        requests.refund(MERCHANT, replace(REFUND, metadata={"order": "6735"}), "XXXX1111"),
+    ),
     ("bare charge", requests.charge(MERCHANT, replace(ORDER, description=None))),
     ("void", requests.void(MERCHANT, "60")),
     ("refund", requests.refund(MERCHANT, REFUND, "XXXX1111")),
@@ -193,6 +201,16 @@ def test_every_kind_of_request_is_in_the_table() -> None:
         "delete_card",
         "change_card",
     }
+
+
+def test_metadata_is_user_fields_in_one_order_that_can_be_printed() -> None:
+    pairs = {"b": "2", "a": "x" * 300, "c": "\x07\n", "d": "5 \x07<&>"}
+    body = requests.charge(MERCHANT, replace(ORDER, metadata=pairs)).body
+    turned = dict(reversed(pairs.items()))
+    assert requests.charge(MERCHANT, replace(ORDER, metadata=turned)).body == body
+    root = etree.fromstring(body)
+    fields = [[part.text for part in each] for each in root.iter(f"{{{NAMESPACE}}}userField")]
+    assert fields == [["a", "x" * 255], ["b", "2"], ["d", "5 <&>"]]
 
 
 def test_a_charge_has_all_fields_and_always_the_same_bytes() -> None:
