@@ -23,7 +23,13 @@ from core.gateways.gateway import (
 from core.idempotency.call import Answer
 from core.idempotency.service import Idempotency
 from core.payments import (
-    attempt_store, closing_rules, decision_store, event_rules, event_store, rules, store,
+    attempt_store,
+    closing_rules,
+    decision_store,
+    event_rules,
+    event_store,
+    rules,
+    store,
 )
 from core.payments.decision_rules import Resolution, Subject, last_resolution
 from core.payments.event_rules import CHARGED, PaymentState, RecordedEvent

@@ -4,8 +4,8 @@ from core.caller import current_caller
 from core.errors import InvalidFields
 from core.idempotency.call import current_call
 from core.messages import enum_word, env_word, page_request
-from core.refunds.beginning import RefundRequest
 from core.metadata import Kind, listed_digest, stored_metadata
+from core.refunds.beginning import RefundRequest
 from core.refunds.messages import refund_message, refund_response
 from core.refunds.service import RefundsService
 from core.refunds.store import RefundFilter

@@ -393,13 +393,18 @@ final class Client
      *   that day. ISO 8601, in UTC unless it has an offset.
      * - cursor: `next_cursor` of a response to a request with the same filters, in place of
      *   `page`. New users do not shift its pages. Must be the next_cursor of a response.
+     * - metadata: Only users whose metadata has this one pair. It goes with the dates, and
+     *   with no other filter. Must have at most 1 pair. Each key must be 1 to 40 printable
+     *   characters without [, ] and backslashes. Each value must have at least 1 character.
+     *   Each value must have at most 500 characters.
      *
      * @param array{
      *     page?: int,
      *     limit?: int,
      *     from_date?: string,
      *     to_date?: string,
-     *     cursor?: string
+     *     cursor?: string,
+     *     metadata?: array<string, string>
      * } $fields
      * @throws NiviscoException if the call did not succeed
      */
@@ -427,6 +432,10 @@ final class Client
      * - updates.active: Whether the user is active. Cards, charges, credits and new
      *   recurring jobs of an inactive user are rejected, and user lists omit inactive
      *   users.
+     * - updates.metadata: New pairs of strings, which replace all of the old ones. Null or
+     *   an empty object removes all. Must have at most 20 pairs. Each key must be 1 to 40
+     *   printable characters without [, ] and backslashes. Each value must have at least 1
+     *   character. Each value must have at most 500 characters.
      * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
@@ -434,7 +443,8 @@ final class Client
      *     updates: array{
      *         name?: string,
      *         email?: string,
-     *         active?: bool
+     *         active?: bool,
+     *         metadata?: array<string, string>|null
      *     },
      *     idempotency_key?: string
      * } $fields
@@ -463,13 +473,19 @@ final class Client
      *   characters. Must be an e-mail address.
      * - user.currency: Currency of the user's wallets, ISO 4217 in upper or lower case.
      *   Defaults to `usd`. Must be a currency's three letters, for example usd.
+     * - user.metadata: Pairs of strings to keep with the user. No key begins with
+     *   `nivisco_`, and no card number or secret belongs in them. Must have at most 20
+     *   pairs. Each key must be 1 to 40 printable characters without [, ] and backslashes.
+     *   Each value must have at least 1 character. Each value must have at most 500
+     *   characters.
      * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
      *     user: array{
      *         name: string,
      *         email: string,
-     *         currency?: string
+     *         currency?: string,
+     *         metadata?: array<string, string>
      *     },
      *     idempotency_key?: string
      * } $fields
@@ -830,7 +846,7 @@ final class Client
     }
 
     /**
-     * Charges the user's primary card.
+     * Charges the user's primary card, or with `capture` false authorizes the amount.
      *
      * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
      *   characters without spaces.
@@ -842,6 +858,16 @@ final class Client
      *   the gateway.
      * - env: Environment. Defaults to the business's default environment.
      * - gateway: Gateway. Defaults to the user's default gateway.
+     * - capture: Whether to charge the amount at once. Defaults to true. With false it is
+     *   only authorized: held on the card until `capture_payment` or `void_payment`, or
+     *   until the authorization expires, after 7 days at Stripe and 30 at Authorize.Net.
+     * - metadata: Pairs of strings to keep with the payment. No key begins with `nivisco_`,
+     *   and no card number or secret belongs in them. They are also sent to the gateway:
+     *   Stripe keeps them as metadata, Authorize.Net as user fields, whose values are cut
+     *   to 255 characters and which must not have personal data. Must have at most 20
+     *   pairs. Each key must be 1 to 40 printable characters without [, ] and backslashes.
+     *   Each value must have at least 1 character. Each value must have at most 500
+     *   characters.
      * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
@@ -851,6 +877,8 @@ final class Client
      *     description?: string,
      *     env?: 'TEST'|'LIVE',
      *     gateway?: 'stripe'|'authorize',
+     *     capture?: bool,
+     *     metadata?: array<string, string>,
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
@@ -883,6 +911,13 @@ final class Client
      *   the gateway and in the wallet's history.
      * - env: Environment. Defaults to the business's default environment.
      * - gateway: Gateway. Defaults to the user's default gateway.
+     * - metadata: Pairs of strings to keep with the payment. No key begins with `nivisco_`,
+     *   and no card number or secret belongs in them. They are also sent to the gateway:
+     *   Stripe keeps them as metadata, Authorize.Net as user fields, whose values are cut
+     *   to 255 characters and which must not have personal data. Must have at most 20
+     *   pairs. Each key must be 1 to 40 printable characters without [, ] and backslashes.
+     *   Each value must have at least 1 character. Each value must have at most 500
+     *   characters.
      * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
@@ -892,6 +927,7 @@ final class Client
      *     description?: string,
      *     env?: 'TEST'|'LIVE',
      *     gateway?: 'stripe'|'authorize',
+     *     metadata?: array<string, string>,
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
@@ -927,6 +963,10 @@ final class Client
      * - env: Environment. Defaults to the business's default environment.
      * - cursor: `next_cursor` of a response to a request with the same filters, in place of
      *   `page`. New payments do not shift its pages. Must be the next_cursor of a response.
+     * - metadata: Only payments whose metadata has this one pair. It goes with the dates
+     *   and the environment, and with no other filter. Must have at most 1 pair. Each key
+     *   must be 1 to 40 printable characters without [, ] and backslashes. Each value must
+     *   have at least 1 character. Each value must have at most 500 characters.
      *
      * @param array{
      *     page?: int,
@@ -934,10 +974,11 @@ final class Client
      *     from_date?: string,
      *     to_date?: string,
      *     user_id?: string,
-     *     status?: 'pending'|'succeeded'|'declined'|'requires_action'|'failed'|'needs_review'|'held_for_review'|'voided'|'partially_refunded'|'refunded'|'disputed',
+     *     status?: 'pending'|'succeeded'|'declined'|'requires_action'|'failed'|'needs_review'|'held_for_review'|'voided'|'partially_refunded'|'refunded'|'disputed'|'authorized',
      *     gateway?: 'stripe'|'authorize',
      *     env?: 'TEST'|'LIVE',
-     *     cursor?: string
+     *     cursor?: string,
+     *     metadata?: array<string, string>
      * } $fields
      * @throws NiviscoException if the call did not succeed
      */
@@ -983,6 +1024,82 @@ final class Client
     }
 
     /**
+     * Captures an authorized payment, all of it or a part; the rest is released.
+     *
+     * A payment is captured once.
+     *
+     * - payment_id: Id of the payment, `PAY-…`. Must be 1 to 64 printable characters
+     *   without spaces.
+     * - transaction_id: The gateway's id of the payment, for example `pi_…`. Must be 1 to
+     *   255 printable characters without spaces.
+     * - amount: Amount to capture, greater than zero and at most what is authorized, in the
+     *   payment's currency. Defaults to all of it. What is not captured is released. A
+     *   decimal string.
+     * - currency: Currency of the amount, ISO 4217 in upper or lower case, for example
+     *   `usd`.
+     * - env: Environment. Defaults to the business's default environment.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
+     *
+     * @param array{
+     *     payment_id?: string,
+     *     transaction_id?: string,
+     *     amount?: string,
+     *     currency?: string,
+     *     env?: 'TEST'|'LIVE',
+     *     idempotency_key?: string
+     * } $fields
+     * @throws ApiException with the errorCode PAYMENT_NOT_FOUND, PAYMENT_STATE,
+     *     AUTHORIZATION_EXPIRED, CAPTURE_TOO_HIGH, CAPTURE_IN_PROGRESS,
+     *     CREDENTIALS_MISSING, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one
+     *     of every action
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function capturePayment(
+        #[\SensitiveParameter]
+        array $fields = []
+    ): Result\CapturePaymentResult {
+        return $this->connection->change(
+            'capture_payment',
+            $fields,
+            [Result\CapturePaymentResult::class, 'fromJson']
+        );
+    }
+
+    /**
+     * Voids an authorized payment, which releases the amount.
+     *
+     * One that is captured is given back with `refund_payment`.
+     *
+     * - payment_id: Id of the payment, `PAY-…`. Must be 1 to 64 printable characters
+     *   without spaces.
+     * - transaction_id: The gateway's id of the payment, for example `pi_…`. Must be 1 to
+     *   255 printable characters without spaces.
+     * - env: Environment. Defaults to the business's default environment.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
+     *
+     * @param array{
+     *     payment_id?: string,
+     *     transaction_id?: string,
+     *     env?: 'TEST'|'LIVE',
+     *     idempotency_key?: string
+     * } $fields
+     * @throws ApiException with the errorCode PAYMENT_NOT_FOUND, PAYMENT_STATE,
+     *     AUTHORIZATION_EXPIRED, CAPTURE_IN_PROGRESS, CREDENTIALS_MISSING, GATEWAY_REFUSED,
+     *     GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function voidPayment(
+        #[\SensitiveParameter]
+        array $fields = []
+    ): Result\VoidPaymentResult {
+        return $this->connection->change(
+            'void_payment',
+            $fields,
+            [Result\VoidPaymentResult::class, 'fromJson']
+        );
+    }
+
+    /**
      * Refunds a card payment, all of it or a part.
      *
      * Refunds never exceed the payment: each one is reserved before the gateway is called.
@@ -1004,6 +1121,13 @@ final class Client
      *   What is lacking is then owed by the user, as for a refund in the gateway's
      *   dashboard. Defaults to false: the refund is refused.
      * - env: Environment. Defaults to the business's default environment.
+     * - metadata: Pairs of strings to keep with the refund. No key begins with `nivisco_`,
+     *   and no card number or secret belongs in them. They are also sent to Stripe, which
+     *   keeps them as metadata, and to Authorize.Net as user fields, whose values are cut
+     *   to 255 characters and which must not have personal data. Must have at most 20
+     *   pairs. Each key must be 1 to 40 printable characters without [, ] and backslashes.
+     *   Each value must have at least 1 character. Each value must have at most 500
+     *   characters.
      * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
@@ -1015,6 +1139,7 @@ final class Client
      *     description?: string,
      *     allow_receivable?: bool,
      *     env?: 'TEST'|'LIVE',
+     *     metadata?: array<string, string>,
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode PAYMENT_NOT_FOUND, PAYMENT_STATE,
@@ -1050,6 +1175,10 @@ final class Client
      * - env: Environment. Defaults to the business's default environment.
      * - cursor: `next_cursor` of a response to a request with the same filters, in place of
      *   `page`. New refunds do not shift its pages. Must be the next_cursor of a response.
+     * - metadata: Only refunds whose metadata has this one pair. It goes with the dates and
+     *   the environment, and with no other filter. Must have at most 1 pair. Each key must
+     *   be 1 to 40 printable characters without [, ] and backslashes. Each value must have
+     *   at least 1 character. Each value must have at most 500 characters.
      *
      * @param array{
      *     page?: int,
@@ -1060,7 +1189,8 @@ final class Client
      *     user_id?: string,
      *     status?: 'pending'|'succeeded'|'failed'|'canceled',
      *     env?: 'TEST'|'LIVE',
-     *     cursor?: string
+     *     cursor?: string,
+     *     metadata?: array<string, string>
      * } $fields
      * @throws NiviscoException if the call did not succeed
      */
@@ -1344,6 +1474,10 @@ final class Client
      * - description: Description of the hold and of the transaction that captures it, at
      *   most 500 characters.
      * - env: Environment. Defaults to the business's default environment.
+     * - metadata: Pairs of strings to keep with the hold. No key begins with `nivisco_`,
+     *   and no card number or secret belongs in them. Must have at most 20 pairs. Each key
+     *   must be 1 to 40 printable characters without [, ] and backslashes. Each value must
+     *   have at least 1 character. Each value must have at most 500 characters.
      * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
@@ -1353,6 +1487,7 @@ final class Client
      *     currency?: string,
      *     description?: string,
      *     env?: 'TEST'|'LIVE',
+     *     metadata?: array<string, string>,
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE, WALLET_TOO_LOW
@@ -1446,6 +1581,10 @@ final class Client
      * - env: Environment. Defaults to the business's default environment.
      * - cursor: `next_cursor` of a response to a request with the same filters, in place of
      *   `page`. New holds do not shift its pages. Must be the next_cursor of a response.
+     * - metadata: Only holds whose metadata has this one pair. It goes with the dates and
+     *   the environment, and with no other filter. Must have at most 1 pair. Each key must
+     *   be 1 to 40 printable characters without [, ] and backslashes. Each value must have
+     *   at least 1 character. Each value must have at most 500 characters.
      *
      * @param array{
      *     user_id?: string,
@@ -1455,7 +1594,8 @@ final class Client
      *     from_date?: string,
      *     to_date?: string,
      *     env?: 'TEST'|'LIVE',
-     *     cursor?: string
+     *     cursor?: string,
+     *     metadata?: array<string, string>
      * } $fields
      * @throws NiviscoException if the call did not succeed
      */
@@ -1513,6 +1653,11 @@ final class Client
      *   and 7.
      * - max_failed_cycles: Number of failed cycles in a row that pauses the job, 1 to 1000.
      *   Defaults to 3.
+     * - metadata: Pairs of strings to keep with the job. No key begins with `nivisco_`, and
+     *   no card number or secret belongs in them. The payments of the job have them, too,
+     *   and send them to the gateway as `charge_customer` does. Must have at most 20 pairs.
+     *   Each key must be 1 to 40 printable characters without [, ] and backslashes. Each
+     *   value must have at least 1 character. Each value must have at most 500 characters.
      * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
@@ -1533,6 +1678,7 @@ final class Client
      *     charge_now?: bool,
      *     retry_days?: list<int>,
      *     max_failed_cycles?: int,
+     *     metadata?: array<string, string>,
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE, INVALID_FIELDS
@@ -1591,6 +1737,11 @@ final class Client
      *   keeps its time. Null restores the default.
      * - max_failed_cycles: New number of failed cycles in a row that pauses the job, 1 to
      *   1000. It counts from the next failed cycle on. Null restores the default.
+     * - metadata: New pairs of strings, which replace all of the old ones. Null or an empty
+     *   object removes all. Payments that have begun keep theirs. Must have at most 20
+     *   pairs. Each key must be 1 to 40 printable characters without [, ] and backslashes.
+     *   Each value must have at least 1 character. Each value must have at most 500
+     *   characters.
      * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
@@ -1609,6 +1760,7 @@ final class Client
      *     status?: 'active'|'paused'|'cancelled'|'completed',
      *     retry_days?: list<int>|null,
      *     max_failed_cycles?: int|null,
+     *     metadata?: array<string, string>|null,
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode RECURRING_NOT_FOUND, RECURRING_STATE,
@@ -1725,6 +1877,10 @@ final class Client
      *   to 0.
      * - cursor: `next_cursor` of a response to a request with the same filters, in place of
      *   `page`. New jobs do not shift its pages. Must be the next_cursor of a response.
+     * - metadata: Only jobs whose metadata has this one pair. It goes with the dates and
+     *   the environment, and with no other filter. Must have at most 1 pair. Each key must
+     *   be 1 to 40 printable characters without [, ] and backslashes. Each value must have
+     *   at least 1 character. Each value must have at most 500 characters.
      *
      * @param array{
      *     user_id?: string,
@@ -1735,7 +1891,8 @@ final class Client
      *     to_date?: string,
      *     env?: 'TEST'|'LIVE',
      *     preview?: int,
-     *     cursor?: string
+     *     cursor?: string,
+     *     metadata?: array<string, string>
      * } $fields
      * @throws NiviscoException if the call did not succeed
      */

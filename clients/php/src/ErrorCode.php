@@ -205,6 +205,21 @@ final class ErrorCode
      */
     public const USER_HAS_CUSTOMER = 'USER_HAS_CUSTOMER';
 
+    /**
+     * HTTP 409. The authorization of the payment has expired, and the gateway has released
+     * the amount. Nothing was captured.
+     */
+    public const AUTHORIZATION_EXPIRED = 'AUTHORIZATION_EXPIRED';
+
+    /** HTTP 409. The amount is above what is authorized. Nothing was captured. */
+    public const CAPTURE_TOO_HIGH = 'CAPTURE_TOO_HIGH';
+
+    /**
+     * HTTP 409. Another request to capture or void the payment is in progress, or its
+     * outcome is not known yet. This request did nothing.
+     */
+    public const CAPTURE_IN_PROGRESS = 'CAPTURE_IN_PROGRESS';
+
     /** Errors whose response has no code, by status. */
     public const OF_STATUS = [
         500 => self::INTERNAL,

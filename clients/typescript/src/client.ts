@@ -407,7 +407,7 @@ export class Nivisco {
   }
 
   /**
-   * Charges the user's primary card.
+   * Charges the user's primary card, or with `capture` false authorizes the amount.
    *
    * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, CARD_NOT_FOUND,
    *     CREDENTIALS_MISSING, CARD_DECLINED, AUTHENTICATION_REQUIRED, PENDING_REVIEW,
@@ -471,6 +471,45 @@ export class Nivisco {
    */
   async getPayment(fields: types.GetPaymentFields = {}): Promise<types.GetPaymentResult> {
     return this.#connection.read("get_payment", fields, readers.readGetPaymentResult);
+  }
+
+  /**
+   * Captures an authorized payment, all of it or a part; the rest is released.
+   *
+   * A payment is captured once.
+   *
+   * @throws ApiError with the code PAYMENT_NOT_FOUND, PAYMENT_STATE, AUTHORIZATION_EXPIRED,
+   *     CAPTURE_TOO_HIGH, CAPTURE_IN_PROGRESS, CREDENTIALS_MISSING, GATEWAY_REFUSED,
+   *     GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action.
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async capturePayment(
+    fields: types.CapturePaymentFields = {},
+    options: ChangeOptions = {},
+  ): Promise<types.CapturePaymentResult> {
+    return this.#connection.change(
+      "capture_payment",
+      fields,
+      readers.readCapturePaymentResult,
+      options,
+    );
+  }
+
+  /**
+   * Voids an authorized payment, which releases the amount.
+   *
+   * One that is captured is given back with `refund_payment`.
+   *
+   * @throws ApiError with the code PAYMENT_NOT_FOUND, PAYMENT_STATE, AUTHORIZATION_EXPIRED,
+   *     CAPTURE_IN_PROGRESS, CREDENTIALS_MISSING, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE,
+   *     OUTCOME_UNKNOWN or one of every action.
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async voidPayment(
+    fields: types.VoidPaymentFields = {},
+    options: ChangeOptions = {},
+  ): Promise<types.VoidPaymentResult> {
+    return this.#connection.change("void_payment", fields, readers.readVoidPaymentResult, options);
   }
 
   /**

@@ -145,6 +145,18 @@ export const ErrorCode = {
    * cards first.
    */
   USER_HAS_CUSTOMER: "USER_HAS_CUSTOMER",
+  /**
+   * HTTP 409. The authorization of the payment has expired, and the gateway has released
+   * the amount. Nothing was captured.
+   */
+  AUTHORIZATION_EXPIRED: "AUTHORIZATION_EXPIRED",
+  /** HTTP 409. The amount is above what is authorized. Nothing was captured. */
+  CAPTURE_TOO_HIGH: "CAPTURE_TOO_HIGH",
+  /**
+   * HTTP 409. Another request to capture or void the payment is in progress, or its outcome
+   * is not known yet. This request did nothing.
+   */
+  CAPTURE_IN_PROGRESS: "CAPTURE_IN_PROGRESS",
 } as const;
 
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];

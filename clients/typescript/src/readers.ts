@@ -8,6 +8,7 @@ import {
   nullable,
   object,
   string,
+  strings,
   word,
   type Json,
 } from "./json.js";
@@ -37,6 +38,7 @@ export function readUser(json: Json): types.User {
     currency: string(json["currency"]),
     updatedAt: string(json["updated_at"]),
     defaultGateway: nullable(word<types.Gateway>)(json["default_gateway"]),
+    metadata: strings(json["metadata"]),
   };
 }
 
@@ -84,6 +86,8 @@ export function readPayment(json: Json): types.Payment {
     amountRefunded: nullable(string)(json["amount_refunded"]),
     updatedAt: string(json["updated_at"]),
     kind: word<types.PaymentKind>(json["kind"]),
+    amountCaptured: nullable(string)(json["amount_captured"]),
+    metadata: strings(json["metadata"]),
   };
 }
 
@@ -137,6 +141,7 @@ export function readRefund(json: Json): types.Refund {
     failureCode: nullable(string)(json["failure_code"]),
     createdAt: string(json["created_at"]),
     updatedAt: string(json["updated_at"]),
+    metadata: strings(json["metadata"]),
   };
 }
 
@@ -186,6 +191,7 @@ export function readWalletHold(json: Json): types.WalletHold {
     walletId: string(json["wallet_id"]),
     userId: string(json["user_id"]),
     env: word<types.Env>(json["env"]),
+    metadata: strings(json["metadata"]),
   };
 }
 
@@ -216,6 +222,7 @@ export function readRecurringJob(json: Json): types.RecurringJob {
     pausedAt: nullable(string)(json["paused_at"]),
     retryDays: list(integer)(json["retry_days"]),
     maxFailedCycles: integer(json["max_failed_cycles"]),
+    metadata: strings(json["metadata"]),
   };
 }
 
@@ -459,6 +466,18 @@ export function readGetPaymentResult(json: Json): types.GetPaymentResult {
     gatewayRefunds: list(object(readGatewayRefund))(json["gateway_refunds"]),
     disputes: list(object(readDispute))(json["disputes"]),
     history: list(object(readPaymentChange))(json["history"]),
+  };
+}
+
+export function readCapturePaymentResult(json: Json): types.CapturePaymentResult {
+  return {
+    payment: object(readPayment)(json["payment"]),
+  };
+}
+
+export function readVoidPaymentResult(json: Json): types.VoidPaymentResult {
+  return {
+    payment: object(readPayment)(json["payment"]),
   };
 }
 

@@ -15,7 +15,8 @@ export type PaymentStatus =
   | "voided"
   | "partially_refunded"
   | "refunded"
-  | "disputed";
+  | "disputed"
+  | "authorized";
 
 export type PaymentKind = "charge" | "fund";
 
@@ -237,6 +238,8 @@ export interface User {
   readonly updatedAt: string;
   /** Gateway of charges whose request specifies none. Null until the first card is saved. */
   readonly defaultGateway: Gateway | null;
+  /** Pairs of strings from the last request that set them. Empty if there are none. */
+  readonly metadata: Readonly<Record<string, string>>;
 }
 
 /** New values. At least one is required. */
@@ -250,6 +253,13 @@ export interface UpdateUserUpdates {
    * inactive user are rejected, and user lists omit inactive users.
    */
   readonly active?: boolean | undefined;
+  /**
+   * New pairs of strings, which replace all of the old ones. Null or an empty object
+   * removes all. Must have at most 20 pairs. Each key must be 1 to 40 printable characters
+   * without [, ] and backslashes. Each value must have at least 1 character. Each value
+   * must have at most 500 characters.
+   */
+  readonly metadata?: Readonly<Record<string, string>> | null | undefined;
 }
 
 /** Profile of a new user. */
@@ -269,6 +279,13 @@ export interface NewUser {
    * Must be a currency's three letters, for example usd.
    */
   readonly currency?: string | undefined;
+  /**
+   * Pairs of strings to keep with the user. No key begins with `nivisco_`, and no card
+   * number or secret belongs in them. Must have at most 20 pairs. Each key must be 1 to 40
+   * printable characters without [, ] and backslashes. Each value must have at least 1
+   * character. Each value must have at most 500 characters.
+   */
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
 }
 
 /** A wallet: stored value of one user in one environment. */
@@ -379,7 +396,10 @@ export interface Payment {
   readonly env: Env;
   /** Description from the request. Null if there is none. */
   readonly description: string | null;
-  /** The gateway's decline code, for example `insufficient_funds`. Null if there is none. */
+  /**
+   * The gateway's decline code, for example `insufficient_funds`, or `expired` if the
+   * payment was authorized and not captured in time. Null if there is none.
+   */
   readonly declineCode: string | null;
   /** Refunded part of the amount. Null if nothing was refunded. A decimal string. */
   readonly amountRefunded: string | null;
@@ -387,6 +407,13 @@ export interface Payment {
   readonly updatedAt: string;
   /** Kind of the payment. */
   readonly kind: PaymentKind;
+  /**
+   * Charged amount: all of the payment, unless a part of an authorized one was captured.
+   * Null if nothing was charged. A decimal string.
+   */
+  readonly amountCaptured: string | null;
+  /** Pairs of strings from the request. Empty if there are none. */
+  readonly metadata: Readonly<Record<string, string>>;
 }
 
 /** A refund of a payment, as its gateway told of it. */
@@ -484,6 +511,8 @@ export interface Refund {
   readonly createdAt: string;
   /** Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC. */
   readonly updatedAt: string;
+  /** Pairs of strings from the request. Empty if there are none. */
+  readonly metadata: Readonly<Record<string, string>>;
 }
 
 /** A transaction of a wallet: one credit or debit. */
@@ -573,6 +602,8 @@ export interface WalletHold {
   readonly userId: string;
   /** Environment of the wallet. */
   readonly env: Env;
+  /** Pairs of strings from the request. Empty if there are none. */
+  readonly metadata: Readonly<Record<string, string>>;
 }
 
 /** A recurring job: a schedule of charges. */
@@ -639,6 +670,8 @@ export interface RecurringJob {
   readonly retryDays: readonly number[];
   /** Number of failed cycles in a row that pauses the job. */
   readonly maxFailedCycles: number;
+  /** Pairs of strings from the last request that set them. Empty if there are none. */
+  readonly metadata: Readonly<Record<string, string>>;
 }
 
 /** A cycle of a recurring job that began and has no final outcome yet. */
@@ -858,6 +891,13 @@ export interface GetAllUsersFields {
    * users do not shift its pages. Must be the next_cursor of a response.
    */
   readonly cursor?: string | undefined;
+  /**
+   * Only users whose metadata has this one pair. It goes with the dates, and with no other
+   * filter. Must have at most 1 pair. Each key must be 1 to 40 printable characters without
+   * [, ] and backslashes. Each value must have at least 1 character. Each value must have
+   * at most 500 characters.
+   */
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Response of `get_all_users`. */
@@ -1152,17 +1192,32 @@ export interface ChargeCustomerFields {
   readonly env?: Env | undefined;
   /** Gateway. Defaults to the user's default gateway. */
   readonly gateway?: Gateway | undefined;
+  /**
+   * Whether to charge the amount at once. Defaults to true. With false it is only
+   * authorized: held on the card until `capture_payment` or `void_payment`, or until the
+   * authorization expires, after 7 days at Stripe and 30 at Authorize.Net.
+   */
+  readonly capture?: boolean | undefined;
+  /**
+   * Pairs of strings to keep with the payment. No key begins with `nivisco_`, and no card
+   * number or secret belongs in them. They are also sent to the gateway: Stripe keeps them
+   * as metadata, Authorize.Net as user fields, whose values are cut to 255 characters and
+   * which must not have personal data. Must have at most 20 pairs. Each key must be 1 to 40
+   * printable characters without [, ] and backslashes. Each value must have at least 1
+   * character. Each value must have at most 500 characters.
+   */
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Response of `charge_customer`. */
 export interface ChargeCustomerResult {
   /** The gateway's id of the payment, for example `pi_…`. */
   readonly transactionId: string;
-  /** Charged amount. A decimal string. */
+  /** Charged amount, or authorized amount. A decimal string. */
   readonly amount: string;
   /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
   readonly currency: string;
-  /** Status of the payment. */
+  /** Status of the payment: `succeeded`, or `authorized` with `capture` false. */
   readonly status: PaymentStatus;
   /** Id of the payment, `PAY-…`. */
   readonly paymentId: string | null;
@@ -1195,6 +1250,15 @@ export interface FundCustomerFields {
   readonly env?: Env | undefined;
   /** Gateway. Defaults to the user's default gateway. */
   readonly gateway?: Gateway | undefined;
+  /**
+   * Pairs of strings to keep with the payment. No key begins with `nivisco_`, and no card
+   * number or secret belongs in them. They are also sent to the gateway: Stripe keeps them
+   * as metadata, Authorize.Net as user fields, whose values are cut to 255 characters and
+   * which must not have personal data. Must have at most 20 pairs. Each key must be 1 to 40
+   * printable characters without [, ] and backslashes. Each value must have at least 1
+   * character. Each value must have at most 500 characters.
+   */
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Response of `fund_customer`. */
@@ -1243,6 +1307,13 @@ export interface GetPaymentRecordsFields {
    * payments do not shift its pages. Must be the next_cursor of a response.
    */
   readonly cursor?: string | undefined;
+  /**
+   * Only payments whose metadata has this one pair. It goes with the dates and the
+   * environment, and with no other filter. Must have at most 1 pair. Each key must be 1 to
+   * 40 printable characters without [, ] and backslashes. Each value must have at least 1
+   * character. Each value must have at most 500 characters.
+   */
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Response of `get_payment_records`. */
@@ -1292,6 +1363,51 @@ export interface GetPaymentResult {
   readonly history: readonly PaymentChange[];
 }
 
+/** Fields of `capture_payment`. */
+export interface CapturePaymentFields {
+  /** Id of the payment, `PAY-…`. Must be 1 to 64 printable characters without spaces. */
+  readonly paymentId?: string | undefined;
+  /**
+   * The gateway's id of the payment, for example `pi_…`. Must be 1 to 255 printable
+   * characters without spaces.
+   */
+  readonly transactionId?: string | undefined;
+  /**
+   * Amount to capture, greater than zero and at most what is authorized, in the payment's
+   * currency. Defaults to all of it. What is not captured is released. A decimal string.
+   */
+  readonly amount?: string | undefined;
+  /** Currency of the amount, ISO 4217 in upper or lower case, for example `usd`. */
+  readonly currency?: string | undefined;
+  /** Environment. Defaults to the business's default environment. */
+  readonly env?: Env | undefined;
+}
+
+/** Response of `capture_payment`. */
+export interface CapturePaymentResult {
+  /** The captured payment. */
+  readonly payment: Payment;
+}
+
+/** Fields of `void_payment`. */
+export interface VoidPaymentFields {
+  /** Id of the payment, `PAY-…`. Must be 1 to 64 printable characters without spaces. */
+  readonly paymentId?: string | undefined;
+  /**
+   * The gateway's id of the payment, for example `pi_…`. Must be 1 to 255 printable
+   * characters without spaces.
+   */
+  readonly transactionId?: string | undefined;
+  /** Environment. Defaults to the business's default environment. */
+  readonly env?: Env | undefined;
+}
+
+/** Response of `void_payment`. */
+export interface VoidPaymentResult {
+  /** The voided payment. */
+  readonly payment: Payment;
+}
+
 /** Fields of `refund_payment`. */
 export interface RefundPaymentFields {
   /**
@@ -1323,6 +1439,15 @@ export interface RefundPaymentFields {
   readonly allowReceivable?: boolean | undefined;
   /** Environment. Defaults to the business's default environment. */
   readonly env?: Env | undefined;
+  /**
+   * Pairs of strings to keep with the refund. No key begins with `nivisco_`, and no card
+   * number or secret belongs in them. They are also sent to Stripe, which keeps them as
+   * metadata, and to Authorize.Net as user fields, whose values are cut to 255 characters
+   * and which must not have personal data. Must have at most 20 pairs. Each key must be 1
+   * to 40 printable characters without [, ] and backslashes. Each value must have at least
+   * 1 character. Each value must have at most 500 characters.
+   */
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Response of `refund_payment`. */
@@ -1357,6 +1482,13 @@ export interface ListRefundsFields {
    * refunds do not shift its pages. Must be the next_cursor of a response.
    */
   readonly cursor?: string | undefined;
+  /**
+   * Only refunds whose metadata has this one pair. It goes with the dates and the
+   * environment, and with no other filter. Must have at most 1 pair. Each key must be 1 to
+   * 40 printable characters without [, ] and backslashes. Each value must have at least 1
+   * character. Each value must have at most 500 characters.
+   */
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Response of `list_refunds`. */
@@ -1699,6 +1831,13 @@ export interface HoldWalletFields {
   readonly description?: string | undefined;
   /** Environment. Defaults to the business's default environment. */
   readonly env?: Env | undefined;
+  /**
+   * Pairs of strings to keep with the hold. No key begins with `nivisco_`, and no card
+   * number or secret belongs in them. Must have at most 20 pairs. Each key must be 1 to 40
+   * printable characters without [, ] and backslashes. Each value must have at least 1
+   * character. Each value must have at most 500 characters.
+   */
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Response of `hold_wallet`. */
@@ -1778,6 +1917,13 @@ export interface ListHoldsFields {
    * holds do not shift its pages. Must be the next_cursor of a response.
    */
   readonly cursor?: string | undefined;
+  /**
+   * Only holds whose metadata has this one pair. It goes with the dates and the
+   * environment, and with no other filter. Must have at most 1 pair. Each key must be 1 to
+   * 40 printable characters without [, ] and backslashes. Each value must have at least 1
+   * character. Each value must have at most 500 characters.
+   */
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Response of `list_holds`. */
@@ -1863,6 +2009,14 @@ export interface CreateRecurringFields {
   readonly retryDays?: readonly number[] | undefined;
   /** Number of failed cycles in a row that pauses the job, 1 to 1000. Defaults to 3. */
   readonly maxFailedCycles?: number | undefined;
+  /**
+   * Pairs of strings to keep with the job. No key begins with `nivisco_`, and no card
+   * number or secret belongs in them. The payments of the job have them, too, and send them
+   * to the gateway as `charge_customer` does. Must have at most 20 pairs. Each key must be
+   * 1 to 40 printable characters without [, ] and backslashes. Each value must have at
+   * least 1 character. Each value must have at most 500 characters.
+   */
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Response of `create_recurring`. */
@@ -1946,6 +2100,13 @@ export interface UpdateRecurringFields {
    * next failed cycle on. Null restores the default.
    */
   readonly maxFailedCycles?: number | null | undefined;
+  /**
+   * New pairs of strings, which replace all of the old ones. Null or an empty object
+   * removes all. Payments that have begun keep theirs. Must have at most 20 pairs. Each key
+   * must be 1 to 40 printable characters without [, ] and backslashes. Each value must have
+   * at least 1 character. Each value must have at most 500 characters.
+   */
+  readonly metadata?: Readonly<Record<string, string>> | null | undefined;
 }
 
 /** Response of `update_recurring`. */
@@ -2030,6 +2191,13 @@ export interface ListRecurringFields {
    * jobs do not shift its pages. Must be the next_cursor of a response.
    */
   readonly cursor?: string | undefined;
+  /**
+   * Only jobs whose metadata has this one pair. It goes with the dates and the environment,
+   * and with no other filter. Must have at most 1 pair. Each key must be 1 to 40 printable
+   * characters without [, ] and backslashes. Each value must have at least 1 character.
+   * Each value must have at most 500 characters.
+   */
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Response of `list_recurring`. */

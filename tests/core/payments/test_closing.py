@@ -18,7 +18,7 @@ from core.gateways.gateway import GatewayRefused
 from core.idempotency.call import Replay
 from core.payments.closing import _Failed
 from core.payments.store import Payment
-from core.refunds.service import RefundRequest
+from core.refunds.beginning import RefundRequest
 from nivisco.payments.v1 import payments_pb2, refunds_pb2
 from tests.core.payments.authorizing import (
     CAPTURE_PATH,

@@ -80,6 +80,13 @@ final class Payment
     public ?string $amountCaptured;
 
     /**
+     * Pairs of strings from the request. Empty if there are none.
+     *
+     * @var array<string, string>
+     */
+    public array $metadata;
+
+    /**
      * Reads it from a response.
      *
      * @param array<string, mixed> $body
@@ -104,6 +111,7 @@ final class Payment
         $read->updatedAt = $body['updated_at'];
         $read->kind = $body['kind'];
         $read->amountCaptured = $body['amount_captured'];
+        $read->metadata = $body['metadata'];
         return $read;
     }
 }

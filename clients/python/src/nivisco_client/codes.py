@@ -119,6 +119,14 @@ class ErrorCode(StrEnum):
     USER_HAS_CUSTOMER = "USER_HAS_CUSTOMER"
     """HTTP 409. The user has another customer with saved cards at that gateway. Remove the
     cards first."""
+    AUTHORIZATION_EXPIRED = "AUTHORIZATION_EXPIRED"
+    """HTTP 409. The authorization of the payment has expired, and the gateway has released the
+    amount. Nothing was captured."""
+    CAPTURE_TOO_HIGH = "CAPTURE_TOO_HIGH"
+    """HTTP 409. The amount is above what is authorized. Nothing was captured."""
+    CAPTURE_IN_PROGRESS = "CAPTURE_IN_PROGRESS"
+    """HTTP 409. Another request to capture or void the payment is in progress, or its outcome
+    is not known yet. This request did nothing."""
 
 
 CODE_OF_STATUS: Mapping[int, str] = {

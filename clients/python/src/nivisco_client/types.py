@@ -35,6 +35,7 @@ PaymentStatus = Literal[
     "partially_refunded",
     "refunded",
     "disputed",
+    "authorized",
 ]
 
 PaymentKind = Literal["charge", "fund"]
@@ -255,6 +256,8 @@ class User:
     """Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC."""
     default_gateway: Gateway | None
     """Gateway of charges whose request specifies none. Null until the first card is saved."""
+    metadata: Mapping[str, str]
+    """Pairs of strings from the last request that set them. Empty if there are none."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "User":
@@ -268,6 +271,7 @@ class User:
             currency=body["currency"],
             updated_at=body["updated_at"],
             default_gateway=body["default_gateway"],
+            metadata=dict(body["metadata"]),
         )
 
 
@@ -285,6 +289,11 @@ class UpdateUserUpdates:
     active: bool | None = None
     """Whether the user is active. Cards, charges, credits and new recurring jobs of an
     inactive user are rejected, and user lists omit inactive users."""
+    metadata: Mapping[str, str] | Clear | None = None
+    """New pairs of strings, which replace all of the old ones. Null or an empty object removes
+    all. Must have at most 20 pairs. Each key must be 1 to 40 printable characters without
+    [, ] and backslashes. Each value must have at least 1 character. Each value must have at
+    most 500 characters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,6 +309,11 @@ class NewUser:
     currency: str | None = None
     """Currency of the user's wallets, ISO 4217 in upper or lower case. Defaults to `usd`. Must
     be a currency's three letters, for example usd."""
+    metadata: Mapping[str, str] | None = None
+    """Pairs of strings to keep with the user. No key begins with `nivisco_`, and no card
+    number or secret belongs in them. Must have at most 20 pairs. Each key must be 1 to 40
+    printable characters without [, ] and backslashes. Each value must have at least 1
+    character. Each value must have at most 500 characters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -444,13 +458,19 @@ class Payment:
     description: str | None
     """Description from the request. Null if there is none."""
     decline_code: str | None
-    """The gateway's decline code, for example `insufficient_funds`. Null if there is none."""
+    """The gateway's decline code, for example `insufficient_funds`, or `expired` if the
+    payment was authorized and not captured in time. Null if there is none."""
     amount_refunded: str | None
     """Refunded part of the amount. Null if nothing was refunded. A decimal string."""
     updated_at: str
     """Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC."""
     kind: PaymentKind
     """Kind of the payment."""
+    amount_captured: str | None
+    """Charged amount: all of the payment, unless a part of an authorized one was captured.
+    Null if nothing was charged. A decimal string."""
+    metadata: Mapping[str, str]
+    """Pairs of strings from the request. Empty if there are none."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Payment":
@@ -472,6 +492,10 @@ class Payment:
             else str(body["amount_refunded"]),
             updated_at=body["updated_at"],
             kind=body["kind"],
+            amount_captured=None
+            if body["amount_captured"] is None
+            else str(body["amount_captured"]),
+            metadata=dict(body["metadata"]),
         )
 
 
@@ -605,6 +629,8 @@ class Refund:
     """Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC."""
     updated_at: str
     """Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    metadata: Mapping[str, str]
+    """Pairs of strings from the request. Empty if there are none."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Refund":
@@ -624,6 +650,7 @@ class Refund:
             failure_code=body["failure_code"],
             created_at=body["created_at"],
             updated_at=body["updated_at"],
+            metadata=dict(body["metadata"]),
         )
 
 
@@ -750,6 +777,8 @@ class WalletHold:
     """Id of the user who owns the wallet."""
     env: Env
     """Environment of the wallet."""
+    metadata: Mapping[str, str]
+    """Pairs of strings from the request. Empty if there are none."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "WalletHold":
@@ -770,6 +799,7 @@ class WalletHold:
             wallet_id=body["wallet_id"],
             user_id=body["user_id"],
             env=body["env"],
+            metadata=dict(body["metadata"]),
         )
 
 
@@ -833,6 +863,8 @@ class RecurringJob:
     """Days after the first attempt of a cycle on which it is retried if it was not charged."""
     max_failed_cycles: int
     """Number of failed cycles in a row that pauses the job."""
+    metadata: Mapping[str, str]
+    """Pairs of strings from the last request that set them. Empty if there are none."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "RecurringJob":
@@ -863,6 +895,7 @@ class RecurringJob:
             paused_at=body["paused_at"],
             retry_days=tuple(body["retry_days"]),
             max_failed_cycles=body["max_failed_cycles"],
+            metadata=dict(body["metadata"]),
         )
 
 
@@ -1368,11 +1401,11 @@ class ChargeCustomerResult:
     transaction_id: str
     """The gateway's id of the payment, for example `pi_…`."""
     amount: str
-    """Charged amount. A decimal string."""
+    """Charged amount, or authorized amount. A decimal string."""
     currency: str
     """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
     status: PaymentStatus
-    """Status of the payment."""
+    """Status of the payment: `succeeded`, or `authorized` with `capture` false."""
     payment_id: str | None
     """Id of the payment, `PAY-…`."""
     env: Env | None
@@ -1486,6 +1519,32 @@ class GetPaymentResult:
             disputes=tuple(Dispute.from_json(each) for each in body["disputes"]),
             history=tuple(PaymentChange.from_json(each) for each in body["history"]),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapturePaymentResult:
+    """Response of `capture_payment`."""
+
+    payment: Payment
+    """The captured payment."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "CapturePaymentResult":
+        """Read it from a response."""
+        return cls(payment=Payment.from_json(body["payment"]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoidPaymentResult:
+    """Response of `void_payment`."""
+
+    payment: Payment
+    """The voided payment."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "VoidPaymentResult":
+        """Read it from a response."""
+        return cls(payment=Payment.from_json(body["payment"]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

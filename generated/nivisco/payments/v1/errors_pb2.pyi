@@ -135,6 +135,16 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The gateway's customer belongs to another user of the business. Nothing was imported."""
     ERROR_REASON_USER_HAS_CUSTOMER: _ErrorReason.ValueType  # 60
     """The user has another customer with saved cards at that gateway. Remove the cards first."""
+    ERROR_REASON_AUTHORIZATION_EXPIRED: _ErrorReason.ValueType  # 54
+    """The authorization of the payment has expired, and the gateway has released the amount. Nothing
+    was captured.
+    """
+    ERROR_REASON_CAPTURE_TOO_HIGH: _ErrorReason.ValueType  # 55
+    """The amount is above what is authorized. Nothing was captured."""
+    ERROR_REASON_CAPTURE_IN_PROGRESS: _ErrorReason.ValueType  # 56
+    """Another request to capture or void the payment is in progress, or its outcome is not known yet.
+    This request did nothing.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason for an error. The name without its prefix is `ErrorInfo.reason` in gRPC and `code` in
@@ -252,6 +262,16 @@ ERROR_REASON_CUSTOMER_IN_USE: ErrorReason.ValueType  # 59
 """The gateway's customer belongs to another user of the business. Nothing was imported."""
 ERROR_REASON_USER_HAS_CUSTOMER: ErrorReason.ValueType  # 60
 """The user has another customer with saved cards at that gateway. Remove the cards first."""
+ERROR_REASON_AUTHORIZATION_EXPIRED: ErrorReason.ValueType  # 54
+"""The authorization of the payment has expired, and the gateway has released the amount. Nothing
+was captured.
+"""
+ERROR_REASON_CAPTURE_TOO_HIGH: ErrorReason.ValueType  # 55
+"""The amount is above what is authorized. Nothing was captured."""
+ERROR_REASON_CAPTURE_IN_PROGRESS: ErrorReason.ValueType  # 56
+"""Another request to capture or void the payment is in progress, or its outcome is not known yet.
+This request did nothing.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 METHOD_ERRORS_FIELD_NUMBER: _builtins.int

@@ -210,6 +210,26 @@ class Payment(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     TRANSACTION_ID_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
@@ -224,6 +244,7 @@ class Payment(_message.Message):
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
     AMOUNT_CAPTURED_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
     transaction_id: _builtins.str
     """The gateway's id of the payment, for example `pi_…`. Null until the gateway has returned one."""
     status: Global___PaymentStatus.ValueType
@@ -266,6 +287,10 @@ class Payment(_message.Message):
         nothing was charged.
         """
 
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Pairs of strings from the request. Empty if there are none."""
+
     def __init__(
         self,
         *,
@@ -283,10 +308,11 @@ class Payment(_message.Message):
         updated_at: _timestamp_pb2.Timestamp | None = ...,
         kind: Global___PaymentKind.ValueType = ...,
         amount_captured: _money_pb2.Money | None = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_decline_code", b"_decline_code", "_description", b"_description", "_transaction_id", b"_transaction_id", "amount", b"amount", "amount_captured", b"amount_captured", "amount_refunded", b"amount_refunded", "created_at", b"created_at", "decline_code", b"decline_code", "description", b"description", "transaction_id", b"transaction_id", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_decline_code", b"_decline_code", "_description", b"_description", "_transaction_id", b"_transaction_id", "amount", b"amount", "amount_captured", b"amount_captured", "amount_refunded", b"amount_refunded", "created_at", b"created_at", "decline_code", b"decline_code", "description", b"description", "env", b"env", "gateway", b"gateway", "kind", b"kind", "payment_id", b"payment_id", "status", b"status", "transaction_id", b"transaction_id", "updated_at", b"updated_at", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_decline_code", b"_decline_code", "_description", b"_description", "_transaction_id", b"_transaction_id", "amount", b"amount", "amount_captured", b"amount_captured", "amount_refunded", b"amount_refunded", "created_at", b"created_at", "decline_code", b"decline_code", "description", b"description", "env", b"env", "gateway", b"gateway", "kind", b"kind", "metadata", b"metadata", "payment_id", b"payment_id", "status", b"status", "transaction_id", b"transaction_id", "updated_at", b"updated_at", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__decline_code: _TypeAlias = _typing.Literal["decline_code"]  # noqa: Y015
     _WhichOneofArgType__decline_code: _TypeAlias = _typing.Literal["_decline_code", b"_decline_code"]  # noqa: Y015
@@ -309,6 +335,26 @@ class ChargeCustomerRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     USER_ID_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
@@ -316,6 +362,7 @@ class ChargeCustomerRequest(_message.Message):
     GATEWAY_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     CAPTURE_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """Id of the user, for example `USR-5678`."""
     description: _builtins.str
@@ -337,6 +384,14 @@ class ChargeCustomerRequest(_message.Message):
     def amount(self) -> _money_pb2.Money:
         """Amount to charge, greater than zero. The currency defaults to the wallet's currency."""
 
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Pairs of strings to keep with the payment. No key begins with `nivisco_`, and no card number
+        or secret belongs in them. They are also sent to the gateway: Stripe keeps them as metadata,
+        Authorize.Net as user fields, whose values are cut to 255 characters and which must not have
+        personal data.
+        """
+
     def __init__(
         self,
         *,
@@ -347,10 +402,11 @@ class ChargeCustomerRequest(_message.Message):
         gateway: _types_pb2.Gateway.ValueType = ...,
         idempotency_key: _builtins.str | None = ...,
         capture: _builtins.bool | None = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_capture", b"_capture", "_description", b"_description", "_idempotency_key", b"_idempotency_key", "amount", b"amount", "capture", b"capture", "description", b"description", "idempotency_key", b"idempotency_key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_capture", b"_capture", "_description", b"_description", "_idempotency_key", b"_idempotency_key", "amount", b"amount", "capture", b"capture", "description", b"description", "env", b"env", "gateway", b"gateway", "idempotency_key", b"idempotency_key", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_capture", b"_capture", "_description", b"_description", "_idempotency_key", b"_idempotency_key", "amount", b"amount", "capture", b"capture", "description", b"description", "env", b"env", "gateway", b"gateway", "idempotency_key", b"idempotency_key", "metadata", b"metadata", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__capture: _TypeAlias = _typing.Literal["capture"]  # noqa: Y015
     _WhichOneofArgType__capture: _TypeAlias = _typing.Literal["_capture", b"_capture"]  # noqa: Y015
@@ -419,12 +475,33 @@ class FundCustomerRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     USER_ID_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     ENV_FIELD_NUMBER: _builtins.int
     GATEWAY_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """Id of the user, for example `USR-5678`."""
     description: _builtins.str
@@ -445,6 +522,14 @@ class FundCustomerRequest(_message.Message):
         which is the default.
         """
 
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Pairs of strings to keep with the payment. No key begins with `nivisco_`, and no card number
+        or secret belongs in them. They are also sent to the gateway: Stripe keeps them as metadata,
+        Authorize.Net as user fields, whose values are cut to 255 characters and which must not have
+        personal data.
+        """
+
     def __init__(
         self,
         *,
@@ -454,10 +539,11 @@ class FundCustomerRequest(_message.Message):
         env: _types_pb2.Env.ValueType = ...,
         gateway: _types_pb2.Gateway.ValueType = ...,
         idempotency_key: _builtins.str | None = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_idempotency_key", b"_idempotency_key", "amount", b"amount", "description", b"description", "idempotency_key", b"idempotency_key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_idempotency_key", b"_idempotency_key", "amount", b"amount", "description", b"description", "env", b"env", "gateway", b"gateway", "idempotency_key", b"idempotency_key", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_idempotency_key", b"_idempotency_key", "amount", b"amount", "description", b"description", "env", b"env", "gateway", b"gateway", "idempotency_key", b"idempotency_key", "metadata", b"metadata", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
     _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
@@ -528,6 +614,26 @@ class GetPaymentRecordsRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     PAGE_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     FROM_DATE_FIELD_NUMBER: _builtins.int
@@ -537,6 +643,7 @@ class GetPaymentRecordsRequest(_message.Message):
     GATEWAY_FIELD_NUMBER: _builtins.int
     ENV_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
     page: _builtins.int
     """Page number, from 1. Defaults to 1."""
     limit: _builtins.int
@@ -561,6 +668,12 @@ class GetPaymentRecordsRequest(_message.Message):
     def to_date(self) -> _timestamp_pb2.Timestamp:
         """Only payments created at or before this time. A date without a time includes that day."""
 
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Only payments whose metadata has this one pair. It goes with the dates and the environment,
+        and with no other filter.
+        """
+
     def __init__(
         self,
         *,
@@ -573,10 +686,11 @@ class GetPaymentRecordsRequest(_message.Message):
         gateway: _types_pb2.Gateway.ValueType = ...,
         env: _types_pb2.Env.ValueType = ...,
         cursor: _builtins.str | None = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cursor", b"_cursor", "_limit", b"_limit", "_page", b"_page", "_user_id", b"_user_id", "cursor", b"cursor", "from_date", b"from_date", "limit", b"limit", "page", b"page", "to_date", b"to_date", "user_id", b"user_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cursor", b"_cursor", "_limit", b"_limit", "_page", b"_page", "_user_id", b"_user_id", "cursor", b"cursor", "env", b"env", "from_date", b"from_date", "gateway", b"gateway", "limit", b"limit", "page", b"page", "status", b"status", "to_date", b"to_date", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cursor", b"_cursor", "_limit", b"_limit", "_page", b"_page", "_user_id", b"_user_id", "cursor", b"cursor", "env", b"env", "from_date", b"from_date", "gateway", b"gateway", "limit", b"limit", "metadata", b"metadata", "page", b"page", "status", b"status", "to_date", b"to_date", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cursor: _TypeAlias = _typing.Literal["cursor"]  # noqa: Y015
     _WhichOneofArgType__cursor: _TypeAlias = _typing.Literal["_cursor", b"_cursor"]  # noqa: Y015
