@@ -19,8 +19,10 @@ const snake = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCas
 function renamed(value, rename) {
   if (Array.isArray(value)) return value.map((each) => renamed(each, rename));
   if (typeof value !== "object" || value === null) return value;
+  // The keys of metadata are the caller's own.
+  const inner = (name, each) => (name === "metadata" ? each : renamed(each, rename));
   const entries = Object.entries(value);
-  return Object.fromEntries(entries.map(([name, each]) => [rename(name), renamed(each, rename)]));
+  return Object.fromEntries(entries.map(([name, each]) => [rename(name), inner(name, each)]));
 }
 
 function shown(error) {

@@ -54,7 +54,7 @@ def _typed(method: Callable[..., object], fields: dict[str, Any]) -> dict[str, A
     """Return the fields with the nested ones as the types that the method takes."""
     hints = typing.get_type_hints(method)
     return {
-        name: hints[name](**_cleared(value)) if isinstance(value, dict) else value
+        name: hints[name](**_cleared(value)) if dataclasses.is_dataclass(hints[name]) else value
         for name, value in _cleared(fields).items()
     }
 

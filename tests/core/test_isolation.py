@@ -11,6 +11,7 @@ from nivisco.payments.v1 import (
     payments_pb2,
     recurring_pb2,
     refunds_pb2,
+    types_pb2,
     users_pb2,
     wallet_pb2,
 )
@@ -35,6 +36,9 @@ REQUESTS: dict[str, Any] = {
         payment_method_token="pm_card_visa"
     ),
     "CreateAuthorizeCustomer": cards_pb2.CreateAuthorizeCustomerRequest(payment_profile=PROFILE),
+    "ImportCustomer": cards_pb2.ImportCustomerRequest(
+        gateway=types_pb2.GATEWAY_STRIPE, customer_id="cus_1"
+    ),
     "SetPrimaryCard": cards_pb2.SetPrimaryCardRequest(card_id="CRD-1"),
     "ChargeCustomer": payments_pb2.ChargeCustomerRequest(amount=AMOUNT),
     "FundCustomer": payments_pb2.FundCustomerRequest(amount=AMOUNT),

@@ -14,8 +14,6 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from core.database.migrations.upgrade import migrate
-from core.database.transactions import Database
 from rpc import client
 from tests.prove.crowd import KINDS, USERS, WRITERS, Crowd, Plan, Step
 from tests.prove.environment import Environment, running_environment
@@ -62,12 +60,6 @@ def environment(
         runner.run(asyncio.sleep(0))  # lets closed connections end
 
 
-async def _migrated(url: str) -> None:
-    database = Database(url)
-    await migrate(database)
-    await database.close()
-
-
 def test_64_writers_and_a_killed_core_agree_with_the_model(
     runner: asyncio.Runner, environment: Environment, database_url: str
 ) -> None:
@@ -85,7 +77,6 @@ def test_64_writers_and_a_killed_core_agree_with_the_model(
         found = runner.run(Crowd(environment, plan).run())
         assert found == [], f"CROWD_SEED={SEED} CROWD_PLANS={PLANS}"
 
-    runner.run(_migrated(database_url))
     runner.run(environment.use(database_url))
     try:
         run()

@@ -12,7 +12,15 @@ from rpc.errors import CoreError
 from tests.core.cards.test_remove_card import GATEWAYS, refused
 from tests.core.payments.charging import charge_request
 from tests.core.recurring.running import ON_SQLITE
-from tests.core.running import Business, Gateway, create_user, register, save_card, with_authorize
+from tests.core.running import (
+    Business,
+    Gateway,
+    create_user,
+    register,
+    save_card,
+    with_authorize,
+    with_stripe,
+)
 from tests.sandbox.authorize.running import PATH, build_request, card_xml
 
 VISA, MASTERCARD = "4111111111111111", "5424000000000015"
@@ -116,6 +124,17 @@ async def test_the_cards_become_the_users_and_the_default_one_is_charged(at: Sho
     paid = await at.business.call(charge_request(user_id))
     payments = await at.business.call(charge_request(user_id, gateway=GATEWAYS[at.name]))
     assert paid.transaction_id != payments.transaction_id
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("at", ["stripe"], indirect=True)
+async def test_a_retry_is_in_the_environment_of_the_first_request(at: Shop) -> None:
+    user_id, customer_id = await create_user(at.business), await at.customer()
+    imported = await at.import_to(user_id, customer_id, idempotency_key="import-1")
+    await with_stripe(at.business, types_pb2.ENV_LIVE)  # the default from now on
+    for more in ({}, {"env": types_pb2.ENV_TEST}):
+        again = await at.import_to(user_id, customer_id, idempotency_key="import-1", **more)
+        assert again == imported
 
 
 @ON_SQLITE

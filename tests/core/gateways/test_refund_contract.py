@@ -107,6 +107,28 @@ async def test_a_refund_is_made_once_and_found(
     assert await refunded(sandbox, contract) == [1000]
 
 
+async def test_a_refund_is_found_by_the_gateways_id_if_it_is_of_the_payment(
+    sandbox: Sandbox, contract: Contract, running: Gateway
+) -> None:
+    wanted = await a_refund(sandbox, contract, running)
+    made = await running.refund(contract.account, wanted)
+    assert isinstance(made, Fact)
+    other = replace(wanted, refund_id="REF-OTHER", known_id=made.object_id)
+    assert await running.look_up_refund(contract.account, other) == made
+    for known_id in (wanted.transaction_id, "60000000001", "re_none"):
+        unknown = replace(wanted, known_id=known_id)
+        assert await running.look_up_refund(contract.account, unknown) is None
+    charge = await contract.charge(sandbox, running, "approve")
+    second = replace(charge, payment_id="PAY-2222222222222222", gateway_key="B/PAY-2")
+    charged = await running.charge(contract.account, second)
+    assert isinstance(charged, Succeeded)
+    if contract is AUTHORIZE:
+        body = {"transaction": charged.transaction_id, "status": "settledSuccessfully"}
+        await sandbox.control("POST", "authorize/transactions", body)
+    of_another = replace(other, transaction_id=charged.transaction_id)
+    assert await running.look_up_refund(contract.account, of_another) is None
+
+
 @pytest.mark.parametrize(
     ("fault", "stripes", "authorizes", "refunds"),
     [

@@ -106,6 +106,7 @@ DEFAULTED: dict[str, tuple[Request, dict[str, Any]]] = {
 
 
 TESTED_ELSEWHERE = {
+    "ImportCustomer": {"env", "gateway"},
     "RefundPayment": {"env", "amount"},
     "TransferWallet": {"env", "amount"},
     "CaptureHold": {"amount"},
@@ -113,7 +114,7 @@ TESTED_ELSEWHERE = {
     "VoidPayment": {"env"},
     "SettleReceivable": {"env", "amount"},
 }
-"""In tests/core/refunds, payments and wallet, as they need more than a user."""
+"""In tests/core/cards, refunds, payments and wallet, as they need more than a user."""
 
 
 def keyed(request: Message, key: str) -> Message:

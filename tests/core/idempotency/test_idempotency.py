@@ -121,6 +121,7 @@ TESTED_ELSEWHERE = {
     *("CreateRecurring", "UpdateRecurring", "PauseRecurring", "ResumeRecurring", "CancelRecurring"),
     *("RetryRecurring", "SkipNext"),
     *("SetPrimaryCard", "UpdateCard", "RemoveCard", "ImportCustomer", "RefundPayment"),
+    *("CapturePayment", "VoidPayment"),
     *("TransferWallet", "HoldWallet", "CaptureHold", "ReleaseHold", "SettleReceivable"),
 }
 

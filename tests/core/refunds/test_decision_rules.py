@@ -21,10 +21,10 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 SETTLE = timedelta(minutes=3)
 LOST = Refund(
     refund_id="REF-1", amount_minor=2000, status="pending", gateway_refund_id=None, reason=None,
-    description=None, metadata=None, idempotency_key=None, created_at=NOW, business_id="b", payment_id="PAY-1",
-    user_id="USR-1", env="TEST", gateway="authorize", currency="usd", is_whole=False,
-    gateway_key="b/REF-1", attempt="unknown", lease_owner=None, leased_until=None, look_at=NOW,
-    checks=3, first_sent_at=NOW, sent_at=NOW, failure_code=None, updated_at=NOW,
+    description=None, metadata=None, idempotency_key=None, created_at=NOW, business_id="b",
+    payment_id="PAY-1", user_id="USR-1", env="TEST", gateway="authorize", currency="usd",
+    is_whole=False, gateway_key="b/REF-1", attempt="unknown", lease_owner=None, leased_until=None,
+    look_at=NOW, checks=3, first_sent_at=NOW, sent_at=NOW, failure_code=None, updated_at=NOW,
 )  # fmt: skip
 
 

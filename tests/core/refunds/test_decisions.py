@@ -137,19 +137,19 @@ async def test_a_refund_resolved_as_failed_gives_the_money_back_and_frees_its_ke
 
 
 async def test_a_success_without_proof_must_be_forced_and_then_counts_for_good(
-    shop: RunningService,
+    authorize: RunningService,
 ) -> None:
-    await lose_for_good(shop)
-    assert "does not show the refund" in await refused(shop, SUCCEEDED)
-    decided = await resolve(shop, as_made(force=True))
+    await lose_for_good(authorize)
+    assert "does not show the refund" in await refused(authorize, SUCCEEDED)
+    decided = await resolve(authorize, as_made(force=True))
     assert (decided.refund.status, decided.decision.is_forced) == ("succeeded", True)
     with pytest.raises(Replay) as replay:
-        await refund(shop, 20, "k")
+        await refund(authorize, 20, "k")
     answer = replay.value.answer.message(refunds_pb2.RefundPaymentResponse)
     assert answer.refund.refund_id == decided.refund.refund_id
-    await shop.later(days=4)
-    assert await state(shop) == REFUNDED
-    assert await reason_of(refund(shop, 31, "l")) == "REFUND_TOO_HIGH"
+    await authorize.later(days=4)
+    assert await state(authorize) == REFUNDED
+    assert await reason_of(refund(authorize, 31, "l")) == "REFUND_TOO_HIGH"
 
 
 async def test_of_two_operators_at_once_one_decides(shop: RunningService) -> None:
@@ -168,16 +168,16 @@ async def test_of_two_operators_at_once_one_decides(shop: RunningService) -> Non
     assert await state(shop) == (GIVEN_BACK if is_failed else REFUNDED)
 
 
-async def test_a_refund_by_hand_is_this_one_and_counts_once(shop: RunningService) -> None:
-    await lose_for_good(shop)
-    made = await by_hand(shop, "20.00")
-    decided = await resolve(shop, as_made(made))
+async def test_a_refund_by_hand_is_this_one_and_counts_once(authorize: RunningService) -> None:
+    await lose_for_good(authorize)
+    made = await by_hand(authorize, "20.00")
+    decided = await resolve(authorize, as_made(made))
     assert (decided.refund.status, decided.refund.gateway_refund_id) == ("succeeded", made)
     assert not decided.decision.is_forced
-    assert await state(shop) == REFUNDED
-    await shop.gateway.authorize("transactions", transaction=made, status="generalError")
-    await shop.later(days=3, minutes=1)  # the gateway has the last word
-    assert ((await only(shop)).status, await state(shop)) == ("failed", GIVEN_BACK)
+    assert await state(authorize) == REFUNDED
+    await authorize.gateway.authorize("transactions", transaction=made, status="generalError")
+    await authorize.later(days=3, minutes=1)  # the gateway has the last word
+    assert ((await only(authorize)).status, await state(authorize)) == ("failed", GIVEN_BACK)
 
 
 async def test_a_decision_is_made_once(authorize: RunningService) -> None:
