@@ -77,7 +77,8 @@ def test_limits_are_sentences() -> None:
     }
     assert by_path["payment_profile.cvv"].limits.sentences() == ("must be 3 or 4 digits",)
     assert by_path["payment_profile.exp_month"].limits.sentences() == ("must be between 1 and 12",)
-    assert by_path["payment_profile"].required
+    assert by_path["payment_profile.card_number"].required
+    assert not by_path["payment_profile"].required  # a nonce stands beside it
     metadata = next(f for f in ACTIONS["charge_customer"].request if f.name == "metadata")
     assert metadata.limits.sentences() == (
         "must have at most 20 pairs",

@@ -196,6 +196,7 @@ def test_actions_that_commit_more_than_once_keep_their_own_idempotency_records()
     }
     assert keeping == {
         "AddWalletFunds",
+        "CapturePayment",
         "ChargeCustomer",
         "ChargeWallet",
         "CreateAuthorizeCustomer",
@@ -206,4 +207,5 @@ def test_actions_that_commit_more_than_once_keep_their_own_idempotency_records()
         "RemoveCard",
         "RetryRecurring",
         "UpdateCard",
+        "VoidPayment",
     }
