@@ -17,7 +17,6 @@ from tests.prove.merchants import ADDS, MODIFIES, Merchants
 from tests.prove.operations import (
     AT_AUTHORIZE,
     RETRYABLE,
-    STATE_REASONS,
     Caller,
     FinalResponse,
     LostResponse,
@@ -375,20 +374,24 @@ class Clients:
             is_expired = now - operation.began_at > DAY_SECONDS
             if is_expired or not operation.is_keyed or not operation.final:
                 continue
-            if operation.final[0].reason in STATE_REASONS:
+            if not operation.final[0].keeps_key:
                 continue
             await self._send(operation)
             self.replays += 1
             other = operation.with_other_body()
             if other is None or self._rng.random() < 0.5:
                 continue
+            got = "executed"
             try:
                 await self._environment.call(operation.caller.credentials, other)
             except CoreError as error:
                 if error.reason == "IDEMPOTENCY_KEY_REUSED":
                     continue
+                got = error.reason
+            answers = [each.reason or "success" for each in operation.final]
             self.violations.append(
                 f"{operation.kind} {operation.number}: another body under its key was not refused"
+                f" but {got}, after {answers}"
             )
 
     def trigger(self, trigger: Trigger) -> None:

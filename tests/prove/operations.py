@@ -6,6 +6,8 @@ from typing import Any, cast
 from google.protobuf import message_factory
 from google.protobuf.message import Message
 
+from nivisco.annotations.v1 import annotations_pb2
+from nivisco.payments.v1 import errors_pb2
 from rpc.metadata import Credentials
 from tests.core.running import METHODS
 
@@ -32,7 +34,7 @@ RETRYABLE = frozenset(
 OPEN_REASONS = frozenset({"AUTHENTICATION_REQUIRED", "PENDING_REVIEW"})
 """Refusals of a charge that the cardholder or the merchant may still complete."""
 STATE_REASONS = frozenset({"NO_FAILED_CYCLE", "RECURRING_STATE"})
-"""Refusals of a retry that are no outcome: the same request may charge a cycle that fails later."""
+"""Refusals of a retry of a cycle that had not failed."""
 _PAYMENTS = frozenset(
     {"charge", "fund", "decline", "charge_authorize", "fund_authorize", "authenticate", "review"}
 )
@@ -64,6 +66,14 @@ class FinalResponse:
     def is_success(self) -> bool:
         """Whether the operation was executed."""
         return not self.reason
+
+    @property
+    def keeps_key(self) -> bool:
+        """Whether it is the outcome of its key; after another refusal the request is tried anew."""
+        value = errors_pb2.ErrorReason.DESCRIPTOR.values_by_name.get(f"ERROR_REASON_{self.reason}")
+        if value is None:  # a success, or a charge that needs manual review
+            return True
+        return bool(value.GetOptions().Extensions[annotations_pb2.error].is_outcome)
 
 
 @dataclass(frozen=True, slots=True)
