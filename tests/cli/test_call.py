@@ -166,6 +166,7 @@ def test_the_fields_of_an_action_are_listed() -> None:
         "user.name  text",
         "user.email  text",
         "user.currency  text",
+        "user.metadata  texts by their keys",
         "idempotency_key  text",
     ]
 

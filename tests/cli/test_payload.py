@@ -140,5 +140,6 @@ def test_fields_are_described_as_in_json() -> None:
         "env": "one of TEST, LIVE",
         "gateway": "one of stripe, authorize",
         "idempotency_key": "text",
+        "capture": "true or false",
         "metadata": "texts by their keys",
     }

@@ -136,7 +136,7 @@ async def test_so_many_objects_are_read_only() -> None:
     assert len(gateway.read) == OBJECTS_MAX
 
 
-@pytest.mark.parametrize("kind", FactKind)
+@pytest.mark.parametrize("kind", [kind for kind in FactKind if not kind.startswith("card_")])
 async def test_every_state_has_a_sentence(kind: FactKind) -> None:
     (told,) = await ask(Told(state=Fact(kind)), INTENT)
     assert told.answer.endswith(".")
