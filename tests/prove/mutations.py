@@ -265,7 +265,7 @@ def card_under_a_new_key() -> None:
     save = saving.CardSaver.save
 
     async def saved(self: Any, to_save: Any, **known: Any) -> Any:
-        return await save(self, replace(to_save, gateway_key=new_request_id()), **known)
+        return await save(self, replace(to_save, request_key=new_request_id()), **known)
 
     patch(saving.CardSaver, "save", saved)
 
