@@ -42,6 +42,7 @@ SHORT_MUTANTS = (
     "state_only_grows",
     "late_success_not_followed",
     "hold_captured_twice",
+    "payment_captured_twice",
 )
 _MEMORY = Path("/dev/shm")  # noqa: S108 - only holds our own directory
 

@@ -4,12 +4,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 from core.gateways.stripe.responses import REFUND_ID_KEY
 from core.security.secrets import hash_api_key
-from sandbox.authorize.calls import REFUNDED
+from sandbox.authorize.calls import REFUNDED, get_settled_amount
+from tests.prove.capture_checks import captures
 from tests.prove.cycle_checks import cycle_differences, retry_differences
 from tests.prove.gateway_side import FOREIGN
 from tests.prove.gateway_truth import (
@@ -55,7 +55,8 @@ def _waiting(rows: Mapping[str, list[Row]], now: datetime) -> Iterator[str]:
     for row in rows["payments"]:
         # A charged payment is asked for only while its events leave something open.
         soon = now + LOOKS_AGAIN_WITHIN if row["status"] in CHARGED else now
-        if row["status"] == "pending" or _is_due(row["look_at"], soon) or row["set_aside_at"]:
+        is_open = row["status"] == "pending" or (row["status"] == "authorized" and row["closing"])
+        if is_open or _is_due(row["look_at"], soon) or row["set_aside_at"]:
             yield f"{row['payment_id']} is {row['status']}, {row['attempt']}, due {row['look_at']}"
     for row in rows["refunds"]:
         if row["attempt"] or row["set_aside_at"]:
@@ -97,6 +98,7 @@ def violations(operations: Sequence[Operation], books: Books, shop_id: str) -> l
         *_charges(charges, books, shop_id),
         *_payments(charges, books, shop_id),
         *_charged_once(operations, charges),
+        *captures(operations, truths, payments),
         *differences(truths, payments),
         *wallet_differences(truths, payments, rows["wallet_transactions"]),
         *cycle_differences(truths, rows),
@@ -149,7 +151,7 @@ class _Charges:
 def _taken_by_stripe(gateway: dict[str, Any]) -> Iterator[Row]:
     intents = {intent["id"]: intent for intent in gateway.get("payment_intents", [])}
     for charge in gateway.get("charges", []):
-        if charge["status"] == "succeeded":
+        if charge["status"] == "succeeded" and charge["captured"]:
             intent = intents[charge["payment_intent"]]
             if intent["description"] == FOREIGN:
                 continue
@@ -157,7 +159,7 @@ def _taken_by_stripe(gateway: dict[str, Any]) -> Iterator[Row]:
                 "transaction_id": intent["id"],
                 "payment_id": intent["metadata"].get("payment_id", ""),
                 "description": intent["description"] or "",
-                "amount": charge["amount"],
+                "amount": charge["amount_captured"],
             }
 
 
@@ -169,7 +171,7 @@ def _taken_by_authorize(gateway: dict[str, Any]) -> Iterator[Row]:
                 "transaction_id": transaction["id"],
                 "payment_id": transaction["invoice_number"],
                 "description": transaction["description"],
-                "amount": int(Decimal(transaction["amount"]) * 100),
+                "amount": int(get_settled_amount(transaction) * 100),
             }
 
 
@@ -210,7 +212,7 @@ def _payments(charges: _Charges, books: Books, shop_id: str) -> Iterator[str]:
 def _charged_once(operations: Sequence[Operation], charges: _Charges) -> Iterator[str]:
     """Every payment operation was charged at most once, and as its client was answered."""
     for each in operations:
-        if not each.is_payment:
+        if not each.is_payment or each.is_reservation:
             continue
         taken = charges.by_description.get(each.description, [])
         if len(taken) > 1:
@@ -348,7 +350,8 @@ def _cards(operations: Sequence[Operation], books: Books, shop_id: str) -> Itera
     )
     cards = Counter(row["user_id"] for row in _of_gateway("stripe", books, "cards", shop_id))
     customers = books.gateway.get("customers", [])
-    made = Counter(customer["metadata"].get("user_id") for customer in customers)
+    ours = [each for each in customers if "user_id" in each["metadata"]]
+    made = Counter(customer["metadata"]["user_id"] for customer in ours)
     attached = Counter(method["customer"] for method in books.gateway.get("payment_methods", []))
     for user_id, count in made.items():
         if count > 1:
@@ -381,6 +384,11 @@ def _saved_cards(
             most[each.user_id].add(each.request.payment_method_token)
             if each.was_executed:
                 least[each.user_id].add(each.request.payment_method_token)
+        elif each.kind == "import_customer":  # with one card
+            saved[each.user_id] += 1
+            most[each.user_id].add(each.request.customer_id)
+            if each.was_executed:
+                least[each.user_id].add(each.request.customer_id)
         elif each.kind == "remove_card":
             removed[each.user_id] += 1
             surely_removed[each.user_id] += each.was_executed
@@ -478,5 +486,6 @@ def _records(books: Books) -> Iterator[str]:
     for row in books.rows["idempotency_records"]:
         if row["sealed_answer"] is None and row["payment_id"] is not None:
             payment = owners[(row["business_id"], row["payment_id"])]
-            if payment["status"] not in ("failed", "needs_review"):
+            # One that is authorized is that of a capture or void that its gateway refused.
+            if payment["status"] not in ("failed", "needs_review", "authorized"):
                 yield f"the record of {row['key']} has no answer; its payment {payment['status']}"

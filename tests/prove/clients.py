@@ -12,6 +12,8 @@ from nivisco.payments.v1 import wallet_pb2
 from rpc.errors import CoreError
 from rpc.metadata import Credentials
 from tests.prove import json_client
+from tests.prove.authorizations import MIX as CAPTURE_MIX
+from tests.prove.authorizations import Authorizations, closes
 from tests.prove.environment import Core, Environment
 from tests.prove.merchants import ADDS, MODIFIES, Merchants
 from tests.prove.operations import (
@@ -51,7 +53,10 @@ PAUSE_SECONDS_MAX = 0.2
 NEEDS_REVIEW = "NEEDS_REVIEW"
 """The final response to a charge that needs manual review."""
 _MIX = ("charge", "fund", "debit", "credit", "create_user", "save_card", "overdraw", "decline")
-_UNKEYED = ("charge", "fund", "charge_authorize", "fund_authorize", "debit", "credit")
+_UNKEYED = (
+    *("charge", "fund", "charge_authorize", "fund_authorize", "debit", "credit"),
+    *("capture", "capture_authorize", "void", "void_authorize"),
+)
 """Kinds that may be sent without an idempotency key."""
 _JOBS = ("job", "job_wallet", "job_decline", "retry_any")
 _DECLINED = frozenset({"decline", "job_decline"})
@@ -96,7 +101,10 @@ class Clients:
         """A card of each user at Stripe."""
         self._cards_to_remove: list[tuple[str, str]] = []
         """A user and their card."""
+        self._customers_to_import: list[tuple[str, str]] = []
+        """A user, and the customer at Stripe who they are."""
         self.wallets = Wallets()
+        self.authorizations = Authorizations()
 
     async def set_up(self, triggers: Sequence[Trigger], mode: Mode) -> None:
         """Register the businesses and create the users that the triggers need."""
@@ -105,6 +113,7 @@ class Clients:
         if mode.has_webhooks:
             self._mix += ["authenticate", *(["review"] if self.has_authorize else [])]
         self._mix += WALLET_MIX if mode.has_holds else ()
+        self._mix += CAPTURE_MIX if mode.has_captures else ()
         if self._rng.random() >= WITH_DECLINES:
             self._mix = [kind for kind in self._mix if kind not in _DECLINED]
         await self.merchants.set_up(triggers, mode)
@@ -126,7 +135,9 @@ class Clients:
         self.merchants.new = [await self.merchants.register("new") for _ in range(adds)]
         await self.complete("credit")
         wanted = [*(trigger.kind for trigger in triggers), *(WALLET_MIX if mode.has_holds else ())]
+        wanted += CAPTURE_MIX if mode.has_captures else ()
         await self.wallets.set_up(self, wanted, TRIGGERS_MAX)
+        await self.authorizations.set_up(self, wanted, TRIGGERS_MAX)
         await self.fund_refundable({*kinds, mode.play})
 
     async def fund_refundable(self, wanted: Collection[str]) -> None:
@@ -154,6 +165,16 @@ class Clients:
         for _ in range(TRIGGERS_MAX * kinds.count("remove_card")):
             user_id = await self.create_user("pm_card_visa")
             self._cards_to_remove.append((user_id, self._cards[user_id]))
+        for _ in range(TRIGGERS_MAX * kinds.count("import_customer")):
+            user_id = await self.create_user(None)
+            self._customers_to_import.append((user_id, await self._create_customer()))
+
+    async def _create_customer(self) -> str:
+        """Create a customer with a card at Stripe, without the core, and return its id."""
+        call, key = self._environment.call_stripe, self.merchants.stripe_key
+        customer = await call("customers", {"name": "from before"}, key)
+        await call("payment_methods/pm_card_visa/attach", {"customer": customer["id"]}, key)
+        return str(customer["id"])
 
     async def create_user(self, token: str | None) -> str:
         """Create a user, with a card if there is a token."""
@@ -190,10 +211,11 @@ class Clients:
         is_keyed: bool | None = None,
         gives_up: bool = False,
         other_id: str = "",
+        payment_id: str = "",
     ) -> Operation:
         """Return the next operation; what the arguments leave open is random."""
         number = len(self.operations) + 1
-        target = self._target(kind, user_id)
+        target = self._target(kind, user_id, payment_id)
         target = replace(target, other_id=other_id) if other_id else target
         request = BUILDERS[kind](number, target)
         if is_keyed is None:
@@ -219,7 +241,7 @@ class Clients:
         self.operations.append(operation)
         return operation
 
-    def _target(self, kind: str, user_id: str) -> Target:
+    def _target(self, kind: str, user_id: str, payment_id: str) -> Target:
         merchants, shop = self.merchants, self.merchants.shop
         if kind in MODIFIES:
             assert merchants.modified is not None
@@ -234,8 +256,18 @@ class Clients:
             return Target(Caller(self._environment.admin), shop.business_id)
         if kind == "create_user":
             return Target(shop)
+        if closes(kind):
+            payment_id = payment_id or self.authorizations.take(kind)
+            return Target(shop, self._users["payer"], payment_id=payment_id)
+        return self._target_of_shop(kind, user_id)
+
+    def _target_of_shop(self, kind: str, user_id: str) -> Target:
+        shop = self.merchants.shop
         if kind in WALLET_KINDS:
             return self.wallets.target(kind, shop, user_id or self._users["payer"])
+        if kind == "import_customer":
+            user_id, customer_id = self._customers_to_import.pop()
+            return Target(shop, user_id, other_id=customer_id)
         if kind in ("new_customer", "new_profile"):
             return Target(shop, self._users_without_customer.pop())
         if kind in self._refundable:
@@ -310,6 +342,7 @@ class Clients:
         operation.final.append(FinalResponse("", answer.SerializeToString(deterministic=True)))
         if len(operation.final) == 1:
             self.wallets.executed(operation)
+            self.authorizations.executed(operation)
         if operation.kind == "change_api_key":
             operation.caller.credentials = Credentials(answer.business_id, answer.api_key)
         return True
@@ -354,6 +387,7 @@ class Clients:
             jobs = [each for each in self.operations if each.is_job and each.was_executed]
             return self.new_retry(kind, self._rng.choice(jobs)) if jobs else self.new("job")
         kind = kind if self.wallets.can(kind) else "hold"
+        kind = kind if self.authorizations.can(kind) else self.at_a_gateway("reserve")
         return self.new(kind, gives_up=self._rng.random() < GIVES_UP)
 
     def at_a_gateway(self, kind: str) -> str:
@@ -400,10 +434,12 @@ class Clients:
             return
         if trigger.kind == "remove_card" and not self._cards_to_remove:
             return
-        if not self.wallets.can(trigger.kind):
+        if trigger.kind == "import_customer" and not self._customers_to_import:
             return
         gives_up = self._rng.random() < GIVES_UP and not trigger.loses_request
         kind = trigger.kind if trigger.slows_gateway else self.at_a_gateway(trigger.kind)
+        if not self.wallets.can(kind) or not self.authorizations.can(kind):
+            return
         operation = self.new(kind, is_keyed=trigger.is_keyed, gives_up=gives_up)
         self.release(operation)
         if self._rng.random() < 0.5:

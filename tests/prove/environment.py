@@ -223,14 +223,16 @@ class Environment:
             assert answer.status < 300 or may_refuse, await answer.text()
             return await answer.json()
 
-    async def call_stripe(self, path: str, form: dict[str, str], key: str) -> None:
-        """POST to Stripe as another program with the merchant's key; its outcome is ignored."""
+    async def call_stripe(self, path: str, form: dict[str, str], key: str) -> Any:
+        """POST to Stripe as another program with the merchant's key; None after a fault."""
         headers = {"Authorization": f"Bearer {key}"}
         with suppress(aiohttp.ClientError):  # a fault
             async with self.http.post(
                 f"{self.gateway_url}/v1/{path}", data=form, headers=headers
             ) as answer:
                 self.note(f"{path} without the core: {answer.status}", who="gateway")
+                return await answer.json()
+        return None
 
     async def deliver(self, url: str, body: bytes, headers: dict[str, str]) -> None:
         """Deliver a webhook once; what the adapter answers is ignored."""

@@ -36,10 +36,7 @@ _DECISIONS: Final = (
     "refunds.retry",
 )
 """An operator sees whether one was recorded, and repeats it."""
-_WITHOUT_OPERATION: Final = (
-    *("payments.close", "payments.close_again", "payments.write_closing"),
-    *("cards.claim_import", "cards.import", "cards.follow", "cards.keep_set_up"),
-)
+_WITHOUT_OPERATION: Final = ("cards.follow", "cards.keep_set_up")
 """Transactions that no operation of a scenario reaches yet; tests of their own interrupt them."""
 _VERB_OF_METHOD: Final = {
     "charge": "charge",
@@ -51,6 +48,8 @@ _VERB_OF_METHOD: Final = {
     "look_up_charge": "look_up_charge",
     "refund": "refund",
     "look_up_refund": "look_up_refund",
+    "capture_payment": "capture_payment",
+    "cancel_payment": "cancel_payment",
 }
 _FRAMES: Final = ("frame.read", "frame.write")
 """Before `read`, no call of the frame was accepted; after `write`, the answers were sent."""

@@ -7,12 +7,11 @@ import asyncio
 import json
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from decimal import Decimal
 from itertools import count
 from typing import Any, Final
 
 from core.gateways.stripe.responses import PAYMENT_ID_KEY
-from sandbox.authorize.calls import IN_REVIEW
+from sandbox.authorize.calls import IN_REVIEW, get_settled_amount
 from sandbox.authorize.settlement import DECISIONS
 from sandbox.stripe.disputes import MOVES as DISPUTE_MOVES
 from sandbox.stripe.disputes import NEW_STATUSES as NEW_DISPUTES
@@ -122,7 +121,7 @@ class GatewaySide:
 
     async def _refund(self, intent: Row, ours: Sequence[Row]) -> None:
         other = self._rng.choice(ours)["metadata"]
-        amount = intent["amount"]
+        amount = intent["amount_received"]
         await self._order(
             "stripe/refunds",
             payment_intent=intent["id"],
@@ -165,7 +164,7 @@ class GatewaySide:
         identity = transaction["id"]
         if transaction["status"] != _SETTLED:
             await self._order("authorize/transactions", transaction=identity, status=_SETTLED)
-        whole = Decimal(transaction["amount"])
+        whole = get_settled_amount(transaction)
         amount = self._rng.choice((whole, round(whole / 3, 2)))
         await self._order("authorize/refunds", transaction=identity, amount=str(amount))
 

@@ -3,11 +3,16 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any, Final
 
 from core.gateways.stripe.responses import PAYMENT_ID_KEY
-from sandbox.authorize.calls import CAPTURED, IN_REVIEW, REFUNDED
+from sandbox.authorize.calls import (
+    AUTHORIZED,
+    CAPTURED,
+    IN_REVIEW,
+    REFUNDED,
+    get_settled_amount,
+)
 from tests.prove.gateway_side import FOREIGN
 
 Row = dict[str, Any]
@@ -26,6 +31,7 @@ class Truth:
     payment_id: str
     description: str
     amount: int
+    """What was charged, else what was requested."""
     status: str
     refunded: int = 0
     taken_back: int = 0
@@ -40,12 +46,15 @@ class Truth:
 def stripe_truths(gateway: Row) -> Iterator[Truth]:
     """Return all payments of the account at Stripe, except foreign ones."""
     refunds, disputes = _by_intent(gateway, "refunds"), _by_intent(gateway, "disputes")
+    approved = _by_intent(gateway, "charges")
     for intent in gateway.get("payment_intents", []):
         if intent["description"] == FOREIGN:
             continue
-        status, refunded, taken_back = _stripe_status(intent), 0, 0
+        is_approved = any(each["status"] == "succeeded" for each in approved[intent["id"]])
+        status, refunded, taken_back = _stripe_status(intent, is_approved=is_approved), 0, 0
+        amount = intent["amount"]
         if status == "succeeded":
-            amount = intent["amount"]
+            amount = intent["amount_received"]
             refunded = sum(
                 each["amount"] for each in refunds[intent["id"]] if each["status"] in _MOVING
             )
@@ -58,7 +67,7 @@ def stripe_truths(gateway: Row) -> Iterator[Truth]:
             intent["id"],
             intent["metadata"].get(PAYMENT_ID_KEY, ""),
             intent["description"] or "",
-            intent["amount"],
+            amount,
             status,
             refunded,
             taken_back,
@@ -98,13 +107,17 @@ def _by_intent(gateway: Row, kind: str) -> Mapping[str, list[Row]]:
     return found
 
 
-def _stripe_status(intent: Row) -> str:
+def _stripe_status(intent: Row, *, is_approved: bool) -> str:
     error = intent["last_payment_error"] or {}
     match intent["status"]:
         case "succeeded" | "requires_action":
             return str(intent["status"])
         case "requires_payment_method" if error.get("code") == "authentication_required":
             return "requires_action"
+        case "requires_capture":
+            return "authorized"
+        case "canceled" if is_approved:
+            return "voided"
         case _:
             return "declined"
 
@@ -115,7 +128,9 @@ def _authorize_status(transaction: Row) -> str:
             return "succeeded"
         case status if status in IN_REVIEW:
             return "held_for_review"
-        case "voided":
+        case status if status == AUTHORIZED:
+            return "authorized"
+        case "voided" | "expired":
             return "voided"
         case _:
             return "declined"
@@ -124,7 +139,7 @@ def _authorize_status(transaction: Row) -> str:
 def _lost(dispute: Row, intent: Row) -> int:
     """Return what a lost dispute took; one in another currency took the whole payment."""
     is_same = dispute["currency"] == intent["currency"]
-    return int(dispute["amount"] if is_same else intent["amount"])
+    return int(dispute["amount"] if is_same else intent["amount_received"])
 
 
 def _by_refunds(refunded: int, amount: int) -> str:
@@ -134,7 +149,7 @@ def _by_refunds(refunded: int, amount: int) -> str:
 
 
 def _cents(transaction: Row) -> int:
-    return int(Decimal(transaction["amount"]) * 100)
+    return int(get_settled_amount(transaction) * 100)
 
 
 def differences(truths: Sequence[Truth], payments: Sequence[Row]) -> Iterator[str]:

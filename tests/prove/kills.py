@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Coroutine
 from contextlib import suppress
 from typing import Any
 
+from tests.prove.authorizations import closes
 from tests.prove.clients import DAY_SECONDS, PAUSE_SECONDS, TRIGGERS_MAX, Clients
 from tests.prove.environment import IDLE_TURNS, SIGKILL, Environment
 from tests.prove.failed_cycles import retry_a_cycle
@@ -126,13 +127,15 @@ class Kills:
     async def _leave_charge_pending(self, trigger: Trigger) -> None:
         """Leave a charge at the gateway without a response, and its client without a retry."""
         await self._hold_webhooks(hold=True)
-        if trigger.advance_seconds > DAY_SECONDS:
-            await self.wait_for_clients()
+        if trigger.advance_seconds > DAY_SECONDS or closes(trigger.kind):
+            await self.wait_for_clients()  # whose charges would be held in its place
         if self.scenario.fault != "none":
             await self.environment.call_sandbox("DELETE", "faults")
         kind = self.clients.at_a_gateway(trigger.kind)
         order = HOLD_AUTHORIZE if kind.endswith("_authorize") else HOLD
         order = HOLD_REFUND if kind == "give_back" else order
+        if not self.clients.authorizations.can(kind):
+            await self.clients.complete(kind.replace("capture", "reserve"))
         await self.environment.call_sandbox(
             "POST", "faults", order.as_json(self.clients.merchants.accounts)
         )

@@ -8,9 +8,11 @@ from typing import Any
 
 from core.database.connections import Kind
 from core.gateways.authorize.gateway import AuthorizeGateway
+from core.gateways.events import EXPIRED
 from core.gateways.stripe import events as stripe_events
 from core.idempotency.service import Idempotency
-from core.payments import event_rules
+from core.payments import closing, closing_rules, event_rules
+from core.payments.closing_rules import ClosingStep
 from core.recurring import rules as recurring_rules
 from core.recurring.calendar import first_after
 from core.recurring.claims import Claims
@@ -177,3 +179,32 @@ def retries_forget_their_charge() -> None:
         pass
 
     patch(Idempotency, "point_to", nothing)
+
+
+def second_captures_are_answered() -> None:
+    step = closing_rules.closing_step
+
+    def answered(payment: Any, requested: Any) -> ClosingStep:
+        if payment.closing == requested.closing and payment.status in event_rules.CHARGED:
+            return ClosingStep.RETURN
+        return step(payment, requested)
+
+    patch(closing, "closing_step", answered)
+
+
+def expiries_void_captures() -> None:
+    next_state = event_rules.next_state
+
+    def voided(state: Any, events: Any, **known: Any) -> Any:
+        after = next_state(state, events, **known)
+        is_expired = any(each.fact.decline_code == EXPIRED for each in events)
+        return replace(after, status="voided") if is_expired else after
+
+    patch(event_rules, "next_state", voided)
+
+
+def unknown_captures_are_given_up() -> None:
+    def certain(error: Any, **known: Any) -> bool:
+        return True
+
+    patch(closing_rules, "is_certain", certain)

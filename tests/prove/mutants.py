@@ -314,6 +314,25 @@ MUTANTS: Final[dict[str, Mutant]] = {
         later_mutations.transfers_are_two_transactions,
         ("TransferWallet.before",),
     ),
+    "payment_captured_twice": Mutant(
+        "a second capture of a payment is answered as if it were made",
+        later_mutations.second_captures_are_answered,
+        (),
+        play="capture_payment_again",
+    ),
+    "expiry_after_capture": Mutant(
+        "an event of an expiry voids a payment that was captured",
+        later_mutations.expiries_void_captures,
+        (),
+        play="expiry_after_capture",
+    ),
+    "unknown_capture_given_up": Mutant(
+        "a capture with an unknown outcome is given up",
+        later_mutations.unknown_captures_are_given_up,
+        (),
+        gateway="authorize",
+        play="capture_lands_late",
+    ),
     "retry_forgets_its_charge": Mutant(
         "the record of retry_recurring does not name the payment that it began",
         later_mutations.retries_forget_their_charge,

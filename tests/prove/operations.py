@@ -18,6 +18,9 @@ AT_AUTHORIZE = {
     "new_customer": "new_profile",
     "job": "job_authorize",
     "give_back": "give_back_authorize",
+    "reserve": "reserve_authorize",
+    "capture": "capture_authorize",
+    "void": "void_authorize",
 }
 """The same kind of operation at Authorize.Net."""
 RETRYABLE = frozenset(
@@ -27,6 +30,7 @@ RETRYABLE = frozenset(
         "GATEWAY_UNAVAILABLE",
         "REQUEST_IN_PROGRESS",
         "CYCLE_IN_PROGRESS",
+        "CAPTURE_IN_PROGRESS",
     }
 )
 """Reasons after which the same request is sent again. Every other response is final."""
@@ -35,9 +39,10 @@ OPEN_REASONS = frozenset({"AUTHENTICATION_REQUIRED", "PENDING_REVIEW"})
 """Refusals of a charge that the cardholder or the merchant may still complete."""
 STATE_REASONS = frozenset({"NO_FAILED_CYCLE", "RECURRING_STATE"})
 """Refusals of a retry of a cycle that had not failed."""
-_PAYMENTS = frozenset(
-    {"charge", "fund", "decline", "charge_authorize", "fund_authorize", "authenticate", "review"}
-)
+_RESERVATIONS = frozenset({"reserve", "reserve_authorize"})
+_PAYMENTS = _RESERVATIONS | {
+    *("charge", "fund", "decline", "charge_authorize", "fund_authorize", "authenticate", "review"),
+}
 UNKNOWN_TRIES = 2
 
 
@@ -127,6 +132,16 @@ class Operation:
     def is_payment(self) -> bool:
         """Whether it charges a card."""
         return self.kind in _PAYMENTS
+
+    @property
+    def is_reservation(self) -> bool:
+        """Whether it authorizes a payment, to be captured or voided."""
+        return self.kind in _RESERVATIONS
+
+    @property
+    def is_capture(self) -> bool:
+        """Whether it captures an authorized payment."""
+        return self.kind in ("capture", "capture_authorize")
 
     @property
     def is_refund(self) -> bool:

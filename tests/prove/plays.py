@@ -260,6 +260,42 @@ async def capture_again(stage: Stage) -> None:
         clients.violations.append("double charge: a hold was captured twice")
 
 
+async def capture_payment_again(stage: Stage) -> None:
+    """A part of an authorized payment is captured, and then another part of it."""
+    clients = stage.clients
+    payment_id = (await clients.complete("reserve")).response().payment_id
+    for units in (1, 2):
+        capture = clients.new("capture", is_keyed=True, payment_id=payment_id)
+        capture.request.amount.CopyFrom(Money(units=units))
+        await clients.run(capture)
+
+
+async def expiry_after_capture(stage: Stage) -> None:
+    """A signed event says that an authorization expired, which was captured before."""
+    clients = stage.clients
+    reserved = await clients.complete("reserve")
+    payment_id = reserved.response().payment_id
+    await clients.run(clients.new("capture", is_keyed=True, payment_id=payment_id))
+    stage.environment.clock.advance(2.0)
+    expired = {"status": "canceled", "cancellation_reason": "automatic"}
+    intent = await stage.intent_of(reserved)
+    await stage.gateway_side.deliver("payment_intent.canceled", intent | expired)
+
+
+async def capture_lands_late(stage: Stage) -> None:
+    """A capture arrives at Authorize.Net after its client gave up, and nobody sent it again."""
+    clients, environment = stage.clients, stage.environment
+    if not clients.has_authorize:
+        return
+    payment_id = (await clients.complete("reserve_authorize")).response().payment_id
+    fault = LAND_LATE_AT_AUTHORIZE.as_json(clients.merchants.accounts)
+    await environment.call_sandbox("POST", "faults", fault)
+    capture = clients.new("capture_authorize", is_keyed=True, gives_up=True, payment_id=payment_id)
+    await clients.run(capture)
+    await environment.call_sandbox("DELETE", "faults")
+    await environment.wait_until_landed()
+
+
 PLAYS: Final[dict[str, tuple[Callable[[Stage], Awaitable[None]], Mode]]] = {
     "failed_refund": (failed_refund, Mode(has_webhooks=True)),
     "killed_receiver": (killed_receiver, Mode(has_webhooks=True)),
@@ -273,5 +309,8 @@ PLAYS: Final[dict[str, tuple[Callable[[Stage], Awaitable[None]], Mode]]] = {
     "give_back_lost": (give_back_lost, Mode()),
     "hold_and_spend": (hold_and_spend, Mode()),
     "capture_again": (capture_again, Mode()),
+    "capture_payment_again": (capture_payment_again, Mode()),
+    "expiry_after_capture": (expiry_after_capture, Mode(has_webhooks=True)),
+    "capture_lands_late": (capture_lands_late, Mode()),
 }
 """Each play, and what it needs besides charges."""

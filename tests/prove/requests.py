@@ -51,11 +51,12 @@ class Target:
     card_number: str = ""
     """Of a card to save at Authorize.Net; empty: any."""
     payment_id: str = ""
-    """Of the payment to refund."""
+    """Of the payment to refund, capture or void."""
     card_id: str = ""
     """Of a saved card to change."""
     other_id: str = ""
-    """The receiver of a transfer, the hold to close, or the job whose cycle is retried."""
+    """The receiver of a transfer, the hold to close, the job whose cycle is retried, or the
+    gateway's customer to import."""
 
 
 Builder = Callable[[int, Target], Any]
@@ -89,6 +90,27 @@ def _fund_authorize(number: int, target: Target) -> Any:
     request = _fund(number, target)
     request.gateway = AUTHORIZE
     return request
+
+
+def _reserve(number: int, target: Target) -> Any:
+    request = _charge(number, target)
+    request.capture = False
+    return request
+
+
+def _reserve_authorize(number: int, target: Target) -> Any:
+    request = _charge_authorize(number, target)
+    request.capture = False
+    return request
+
+
+def _capture(number: int, target: Target) -> Any:
+    amount = Money(units=1 + number, nanos=250_000_000) if number % 3 else None
+    return payments_pb2.CapturePaymentRequest(payment_id=target.payment_id, amount=amount, env=TEST)
+
+
+def _void(number: int, target: Target) -> Any:
+    return payments_pb2.VoidPaymentRequest(payment_id=target.payment_id, env=TEST)
 
 
 def _save_authorize(number: int, target: Target) -> Any:
@@ -189,6 +211,15 @@ def _remove_card(number: int, target: Target) -> Any:
 def _update_card(number: int, target: Target) -> Any:
     return cards_pb2.UpdateCardRequest(
         card_id=target.card_id, exp_month=12, exp_year=2060 + number % 9
+    )
+
+
+def _import_customer(number: int, target: Target) -> Any:
+    return cards_pb2.ImportCustomerRequest(
+        user_id=target.user_id,
+        gateway=types_pb2.GATEWAY_STRIPE,
+        customer_id=target.other_id,
+        env=TEST,
     )
 
 
@@ -350,6 +381,12 @@ BUILDERS: dict[str, Builder] = {
     "fund_authorize": _fund_authorize,
     "give_back": _give_back,
     "give_back_authorize": _give_back,
+    "reserve": _reserve,
+    "reserve_authorize": _reserve_authorize,
+    "capture": _capture,
+    "capture_authorize": _capture,
+    "void": _void,
+    "void_authorize": _void,
     "save_authorize": _save_authorize,
     "save_reviewed": _save_authorize,
     "new_profile": _save_authorize,
@@ -367,6 +404,7 @@ BUILDERS: dict[str, Builder] = {
     "set_primary": _set_primary,
     "remove_card": _remove_card,
     "update_card": _update_card,
+    "import_customer": _import_customer,
     "create_user": _create_user,
     "update_user": _update_user,
     "register": _register,

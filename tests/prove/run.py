@@ -31,6 +31,7 @@ WITH_POISON = 0.05
 WITH_STORY = 0.15
 WITH_PLAY = 0.15
 WITH_HOLDS = 0.3
+WITH_CAPTURES = 0.3
 """Shares of scenarios."""
 EXTRAS_FROM = 1000
 """Scenarios with a lower number, as in the short form, have only what their kills need."""
@@ -90,7 +91,8 @@ class Run:
         has_poison |= any(trigger.has_poison for trigger in self.triggers)
         has_story = (has_webhooks or has_jobs) and extra() < WITH_STORY
         has_holds = extra() < WITH_HOLDS
-        return Mode(has_webhooks, has_jobs, has_poison, play, has_story, has_holds)
+        has_captures = extra() < WITH_CAPTURES
+        return Mode(has_webhooks, has_jobs, has_poison, play, has_story, has_holds, has_captures)
 
     async def execute(self) -> Result:
         """Run the scenario and check it; every error is a violation, not an exception."""

@@ -76,6 +76,8 @@ class Mode:
     """Whether days pass at the end, with kills, jobs, refunds and disputes."""
     has_holds: bool = False
     """Whether clients transfer and hold money of wallets."""
+    has_captures: bool = False
+    """Whether clients authorize payments, and capture or void them."""
 
 
 CHARGES_ONLY = Mode()

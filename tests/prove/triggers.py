@@ -5,6 +5,7 @@ from typing import Final
 
 from core.payments.attempts import LEASE
 from core.payments.rules import resume_policies
+from core.payments.store import LOOK_TIME
 from tests.prove.requests import SHORT_HOLD_SECONDS
 from tests.prove.scenario import ANY_MOMENT
 
@@ -13,6 +14,8 @@ KEY_FORGOTTEN_SECONDS: Final = resume_policies()["stripe"].resend_life.total_sec
 """After this the core no longer relies on the gateway's idempotency key."""
 KEY_GONE_SECONDS: Final = 24 * 3600.0 + 60
 """After this the sandbox has forgotten the idempotency key."""
+CLOSING_LOST_SECONDS: Final = LOOK_TIME.total_seconds() + 1
+"""After this a core looks at a capture or void that one began, or looked at, and did not end."""
 SETTLE_SECONDS: Final = 20.0
 """The settle time at Authorize.Net, in this test."""
 UNKEYED_OVER_SECONDS: Final = 61 * 60.0
@@ -81,6 +84,7 @@ class Trigger:
 
 
 _CHARGE: Final = Trigger("fund", is_keyed=None)
+_CAPTURE: Final = Trigger("capture", is_keyed=None, is_exclusive=True)
 _JOB: Final = Trigger("job", has_jobs=True)
 _WALLET_JOB: Final = Trigger("job_wallet", has_jobs=True)
 _TRIGGERS: Final = {
@@ -95,7 +99,18 @@ _TRIGGERS: Final = {
     "credentials.check_keyring": Trigger("charge", at_start=True, is_exclusive=True),
     "idempotency.keep": Trigger("save_card"),
     "idempotency.reap": Trigger("credit", is_keyed=False, needs_expired=True),
+    "cards.claim_import": Trigger("import_customer", is_exclusive=True),
+    "cards.import": Trigger("import_customer", is_exclusive=True),
     "payments.begin": _CHARGE,
+    "payments.close": _CAPTURE,
+    "payments.close_again": Trigger(
+        "capture",
+        is_keyed=None,
+        is_exclusive=True,
+        needs_pending_charge=True,
+        advance_seconds=CLOSING_LOST_SECONDS,
+    ),
+    "payments.write_closing": _CAPTURE,
     "payments.record_resend": Trigger(
         "fund_authorize", is_keyed=None, is_exclusive=True, loses_request=True
     ),
@@ -140,6 +155,8 @@ _TRIGGERS: Final = {
         needs_pending_charge=True,
         advance_seconds=KEY_GONE_SECONDS,
     ),
+    "gateway.capture_payment": _CAPTURE,
+    "gateway.cancel_payment": Trigger("void", is_keyed=None, is_exclusive=True),
     "gateway.refund": Trigger("give_back"),
     "gateway.look_up_refund": Trigger(
         "give_back",
