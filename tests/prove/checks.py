@@ -480,12 +480,18 @@ def _has_a_set_value(
 
 
 def _records(books: Books) -> Iterator[str]:
-    """A record has no answer only if its payment or refund failed, or the payment needs review."""
+    """A record has no answer only if its payment or refund failed, or the payment needs review.
+
+    That of retry_recurring is answered by the call, so that one is left of a client that gave up.
+    """
     owners = {(row["business_id"], row["payment_id"]): row for row in books.rows["payments"]}
     owners |= {(row["business_id"], row["refund_id"]): row for row in books.rows["refunds"]}
     for row in books.rows["idempotency_records"]:
         if row["sealed_answer"] is None and row["payment_id"] is not None:
             payment = owners[(row["business_id"], row["payment_id"])]
-            # One that is authorized is that of a capture or void that its gateway refused.
-            if payment["status"] not in ("failed", "needs_review", "authorized"):
+            own_key = payment["idempotency_key"] or ""
+            # A refused capture or void has its own key, and leaves the payment authorized.
+            is_refused = payment["status"] == "authorized" and row["key"] != f"key:{own_key}"
+            is_open = is_refused or payment["status"] in ("failed", "needs_review")
+            if not is_open and not own_key.startswith("§"):
                 yield f"the record of {row['key']} has no answer; its payment {payment['status']}"
