@@ -303,8 +303,16 @@ async def begin_closing(
     amount_minor: int | None,
     key: str | None,
 ) -> None:
-    """Store what is requested to end an authorization, to be sent now."""
-    columns = {"closing": closing, "closing_minor": amount_minor, "closing_key": key}
+    """Store what is requested to end an authorization, to be sent now.
+
+    Who requests it knows of the authorization, so no equal charge without a key is a retry of it.
+    """
+    columns = {
+        "closing": closing,
+        "closing_minor": amount_minor,
+        "closing_key": key,
+        "answered": True,
+    }
     await update_columns(transaction, payment, {**columns, **_sent(transaction, payment)})
 
 

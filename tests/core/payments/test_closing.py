@@ -445,6 +445,40 @@ async def test_an_authorization_that_nobody_was_told_of_is_returned_to_an_equal_
     assert lost.payment_id == found.payment_id != other.payment_id
 
 
+@pytest.mark.parametrize(
+    ("minutes", "then", "is_found"),
+    [
+        (20, None, True),
+        (20, "dashboard", True),
+        (20, "capture", False),
+        (45, None, False),
+        (45, "dashboard", False),
+    ],
+)
+async def test_an_authorization_is_returned_to_an_equal_request_for_half_an_hour(
+    stripe: RunningService, minutes: int, then: str | None, is_found: bool
+) -> None:
+    """Looks at it and a capture of a part of it later do not make that longer, nor shorter."""
+    await close(stripe, "void")
+    hooks = await hooks_of(stripe)
+    lost = await authorize(stripe, None, leaves=True)
+    await stripe.service.drain(5)
+    for _ in range(minutes // 5):
+        await stripe.later(minutes=5)
+    match then:
+        case "capture":
+            request = closing_request(stripe, lost.payment_id, key=None)
+            await stripe.service.close(stripe.caller, request)
+        case "dashboard":
+            captured: dict[str, Any] = {"id": lost.transaction_id, "amount": 5000}
+            captured |= {"amount_received": 2000, "metadata": {"payment_id": lost.payment_id}}
+            await hooks.send("evt_1", "payment_intent.succeeded", 1010, **captured)
+    found = await authorize(stripe, None)
+    assert (found.payment_id == lost.payment_id) is is_found
+    if is_found and then:
+        assert (found.status, found.amount_minor) == ("succeeded", 2000)
+
+
 async def test_an_authorization_that_the_customer_authenticates_is_captured_later(
     url: str, gateway: Gateway
 ) -> None:
