@@ -119,8 +119,13 @@ def is_certain(
     no clear answer        no           no
     """
     if not is_resumed:
-        return isinstance(error, CardDeclined | GatewayRefused | GatewayUnavailable)
+        return is_over(error)
     return isinstance(error, CardDeclined | GatewayRefused) and shows_authorized and is_settled
+
+
+def is_over(error: GatewayError) -> bool:
+    """Return whether a failed call did nothing, nor will, whatever earlier ones do."""
+    return isinstance(error, CardDeclined | GatewayRefused | GatewayUnavailable)
 
 
 def refusal_of(error: GatewayError) -> Refusal:

@@ -32,6 +32,8 @@ CHARGED: Final = frozenset(("succeeded", "partially_refunded", "refunded", "disp
 """Statuses of a payment whose card was charged, whatever came after."""
 HELD_OR_CHARGED: Final = CHARGED | {"authorized"}
 """Statuses of a payment whose charge did what was requested, whatever came after."""
+UNDECIDED: Final = frozenset((FactKind.REQUIRES_ACTION, FactKind.HELD, FactKind.AUTHORIZED))
+"""States of a payment that was neither charged nor released, and still may be."""
 EVENT_LIFE: Final = timedelta(days=3)
 """How long an event waits for its payment; the gateways repeat deliveries for as long."""
 SETTLED_AFTER: Final = timedelta(days=3)

@@ -149,6 +149,7 @@ async def test_a_void_is_unknown_if_it_was_sent_and_cannot_be_read(
 ) -> None:
     """That the read did nothing says nothing about the void, which was made."""
     identifier = await authorized(sandbox, contract, running)
+    reads: list[Fact | None]
     reads = [await running.read_state(contract.account, ObjectKind.PAYMENT, identifier)]
     if contract is STRIPE:  # it reads after the void only, if that has no clear answer
         reads = []
