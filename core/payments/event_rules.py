@@ -172,9 +172,10 @@ def _without_releases(
         return events
     capture = _present(captures)
     released_minor = authorized_minor - (capture.fact.amount_minor or 0)
+    ours = {each.fact.object_id for each in events if each.refund_id is not None}
 
     def is_release(each: RecordedEvent) -> bool:
-        is_refund = each.fact.kind is FactKind.REFUND and each.refund_id is None
+        is_refund = each.fact.kind is FactKind.REFUND and each.fact.object_id not in ours
         is_then = any(abs(each.occurred_at - one.occurred_at) <= RELEASE_TIME for one in captures)
         return is_refund and each.fact.amount_minor == released_minor and is_then
 

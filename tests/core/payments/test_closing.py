@@ -160,6 +160,14 @@ async def test_refunds_are_limited_by_what_was_captured(stripe: RunningService) 
     await assert_books_agree(stripe)
 
 
+async def test_a_refund_of_as_much_as_the_capture_released_counts(stripe: RunningService) -> None:
+    await close(stripe, units=25)
+    await refund(stripe, 25, "a")
+    assert await state(stripe) == ("refunded", 2500, False)
+    assert (await stripe.payment()).amount_refunded_minor == 2500
+    await assert_books_agree(stripe)
+
+
 @pytest.mark.parametrize(
     ("closing", "kind"), [("capture", "reset_before"), ("void", "reset_after")]
 )
