@@ -8,6 +8,7 @@ transaction is open during the call. States of an authorized payment (`payments.
     capture or void  the gateway has captured, voided or expired   the payment's status says which
                      the payment, by its answer, a read or an
                      event
+    capture or void  the payment is declined                       -; the request is refused
     capture or void  the gateway refuses the first call, or it     -
                      was not sent; a later one is refused while
                      no earlier one can be in flight
@@ -40,7 +41,7 @@ from core.database.transactions import (
     Transaction,
 )
 from core.errors import InvalidFields, Reason, Refusal
-from core.gateways.events import Fact, FactKind
+from core.gateways.events import Fact
 from core.gateways.gateway import (
     Account,
     Gateway,
@@ -54,6 +55,7 @@ from core.idempotency.service import Idempotency
 from core.money import Amount, amount_from_message
 from core.payments import closing_rules, rules, store
 from core.payments.closing_rules import CAPTURE, ClosingStep, Requested, closing_step
+from core.payments.event_rules import UNDECIDED
 from core.payments.store import Payment, PaymentKey
 from core.payments.transitions import Transitions
 
@@ -84,6 +86,8 @@ class _Started:
     """Whether it may have been sent before."""
     is_settled: bool = True
     """Whether no earlier call can be in flight any more."""
+    sent_before: datetime | None = None
+    """When the last earlier call was sent that may be in flight."""
 
     @property
     def key(self) -> PaymentKey:
@@ -142,6 +146,10 @@ class Closings:
             return await asyncio.shield(found)
         return await self._run(found, request.call)
 
+    def in_flight_on(self, payment: Payment) -> bool:
+        """Return whether this core captures or voids a payment at this moment."""
+        return (payment.business_id, payment.payment_id) in self._in_flight
+
     async def look(self, payment: Payment) -> None:
         """Send an open capture or void of a due payment again.
 
@@ -150,8 +158,7 @@ class Closings:
         """
         async with self._database.transaction("payments.close_again") as transaction:
             payment = await self._transitions.lock(transaction, payment)
-            is_here = (payment.business_id, payment.payment_id) in self._in_flight
-            if not payment.is_closing or is_here:
+            if not payment.is_closing or self.in_flight_on(payment):
                 return
             started = await self._resume(transaction, payment)
         result = "open"
@@ -205,12 +212,14 @@ class Closings:
                 if in_flight is not None:
                     return in_flight
                 try:
-                    return await self._resume(transaction, payment)
+                    return await self._resume(transaction, payment, is_asked=True)
                 except Refusal:  # the keys were deleted, which says nothing about the payment
                     raise closing_rules.outcome_unknown(payment.payment_id) from None
 
-    async def _resume(self, transaction: Transaction, payment: Payment) -> _Started:
-        """Store that an open capture or void is sent again.
+    async def _resume(
+        self, transaction: Transaction, payment: Payment, *, is_asked: bool = False
+    ) -> _Started:
+        """Store that an open capture or void is sent again; `is_asked`: a caller waits for it.
 
         Raises:
             Refusal: CREDENTIALS_MISSING.
@@ -218,9 +227,16 @@ class Closings:
         account = await self._account(transaction, payment)
         assert payment.sent_at is not None, "an open capture or void was sent"
         is_settled = transaction.now - payment.sent_at >= self._settle_time
-        await store.resend_closing(transaction, payment)
-        payment = await self._reread(transaction, payment)
-        return _Started(payment, account, transaction.now, is_resumed=True, is_settled=is_settled)
+        await store.resend_closing(transaction, payment, is_asked=is_asked)
+        again = await self._reread(transaction, payment)
+        return _Started(
+            again,
+            account,
+            transaction.now,
+            is_resumed=True,
+            is_settled=is_settled,
+            sent_before=payment.sent_at,
+        )
 
     async def _run(self, started: _Started, call: IdempotentCall | None) -> Payment:
         """Send, and commit what the gateway says; equal requests without a key wait for it."""
@@ -261,7 +277,7 @@ class Closings:
         captured or voided.
         """
         if started.is_resumed:
-            shown = await self._read(started, GatewayUnknown("no clear answer"))
+            shown = await self._read(started, GatewayUnavailable("the payment cannot be read"))
             if isinstance(shown, Fact) or not shown.shows_authorized:
                 return shown
         payment, gateway = started.payment, self._gateways[started.payment.gateway]
@@ -301,7 +317,10 @@ class Closings:
         return outcome
 
     async def _read(self, started: _Started, error: GatewayError) -> Fact | _Failed:
-        """Return the payment's state at its gateway, or the error if it is still authorized."""
+        """Return the payment's state at its gateway, or the error if that is still undecided.
+
+        Authorize.Net may hold an authorization for review, and then refuses to capture it.
+        """
         payment = started.payment
         assert payment.transaction_id is not None, "an authorized payment has the gateway's id"
         try:
@@ -310,7 +329,7 @@ class Closings:
             )
         except GatewayError:
             return _Failed(error)
-        if fact is None or fact.kind is FactKind.AUTHORIZED:
+        if fact is None or fact.kind in UNDECIDED:
             return _Failed(error, shows_authorized=fact is not None)
         return fact
 
@@ -338,6 +357,8 @@ class Closings:
             if gives_up:
                 await store.give_up_closing(transaction, payment)
                 payment = await self._reread(transaction, payment)
+            elif started.sent_before and closing_rules.is_over(outcome.error):
+                await store.set_sent(transaction, payment, started.sent_before)
             await self._transitions.apply_events(transaction, payment)  # sets the next look
         after = await self._reread(transaction, payment)
         if after.status != "authorized":

@@ -9,7 +9,12 @@ from typing import Final
 
 from core.errors import RETRY_SECONDS, InvalidFields, Reason, Refusal
 from core.gateways.events import EXPIRED
-from core.gateways.gateway import GatewayError, GatewayRefused, GatewayUnavailable
+from core.gateways.gateway import (
+    CardDeclined,
+    GatewayError,
+    GatewayRefused,
+    GatewayUnavailable,
+)
 from core.payments.event_rules import CHARGED
 from core.payments.store import Payment
 
@@ -108,21 +113,26 @@ def is_certain(
     """Return whether a failed call proves that nothing was captured or voided, nor will be.
 
     error                  first call   sent again
-    refused                yes          if the gateway still shows the payment as authorized, and
+    refused or declined    yes          if the gateway still shows the payment as authorized, and
                                         no earlier call can be in flight (`is_settled`)
     not sent               yes          no
     no clear answer        no           no
     """
     if not is_resumed:
-        return isinstance(error, GatewayRefused | GatewayUnavailable)
-    return isinstance(error, GatewayRefused) and shows_authorized and is_settled
+        return is_over(error)
+    return isinstance(error, CardDeclined | GatewayRefused) and shows_authorized and is_settled
+
+
+def is_over(error: GatewayError) -> bool:
+    """Return whether a failed call did nothing, nor will, whatever earlier ones do."""
+    return isinstance(error, CardDeclined | GatewayRefused | GatewayUnavailable)
 
 
 def refusal_of(error: GatewayError) -> Refusal:
     """Return the error response of a capture or void that was certainly not made."""
-    if isinstance(error, GatewayRefused):
-        if error.field is not None:
-            return InvalidFields.of(error.field, error.message)
+    if isinstance(error, GatewayRefused) and error.field is not None:
+        return InvalidFields.of(error.field, error.message)
+    if isinstance(error, CardDeclined | GatewayRefused):
         return Refusal(Reason.ERROR_REASON_GATEWAY_REFUSED, error.message)
     return Refusal(
         Reason.ERROR_REASON_GATEWAY_UNAVAILABLE,

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Boolean, and_, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select
 
 from core.database.bulk_sql import BulkSelect, BulkUpdate
 from core.database.schema import UtcDateTime, payments
@@ -15,35 +16,50 @@ _succeeded_at = func.coalesce(payments.c.succeeded_at, payments.c.updated_at)
 """When a payment succeeded. Later events and the delivery of the response move `updated_at`."""
 _ENV = bindparam("of_env", type_=payments.c.env.type)
 _GATEWAY = bindparam("of_gateway", type_=payments.c.gateway.type)
-_UNANSWERED = (
-    select(*COLUMNS)
-    .where(
-        payments.c.business_id == bindparam("of_business"),
-        payments.c.user_id == bindparam("of_user"),
-        ~payments.c.answered,
-        payments.c.kind == bindparam("of_kind"),
-        payments.c.amount_minor == bindparam("of_amount"),
-        payments.c.currency == bindparam("of_currency"),
-        payments.c.description.is_not_distinct_from(
-            bindparam("of_description", type_=payments.c.description.type)
-        ),
-        payments.c.metadata.is_not_distinct_from(
-            bindparam("of_metadata", type_=payments.c.metadata.type)
-        ),
-        payments.c.idempotency_key.is_(None),
-        payments.c.authorized_minor.is_(None) == bindparam("is_captured", type_=Boolean),
-        or_(
-            payments.c.status == "pending",
-            and_(
-                payments.c.status.in_(("succeeded", "authorized")),
-                _succeeded_at >= bindparam("succeeded_since", type_=UtcDateTime),
+
+
+def _unanswered(*requested: ColumnElement[bool], since: ColumnElement[Any]) -> Select[Any]:
+    """Return the statement for what was `requested`, and done `since` a moment."""
+    return (
+        select(*COLUMNS)
+        .where(
+            payments.c.business_id == bindparam("of_business"),
+            payments.c.user_id == bindparam("of_user"),
+            ~payments.c.answered,
+            payments.c.kind == bindparam("of_kind"),
+            *requested,
+            payments.c.currency == bindparam("of_currency"),
+            payments.c.description.is_not_distinct_from(
+                bindparam("of_description", type_=payments.c.description.type)
             ),
-        ),
-        or_(_ENV.is_(None), payments.c.env == _ENV),
-        or_(_GATEWAY.is_(None), payments.c.gateway == _GATEWAY),
+            payments.c.metadata.is_not_distinct_from(
+                bindparam("of_metadata", type_=payments.c.metadata.type)
+            ),
+            payments.c.idempotency_key.is_(None),
+            or_(
+                payments.c.status == "pending",
+                and_(
+                    payments.c.status.in_(("succeeded", "authorized")),
+                    since >= bindparam("succeeded_since", type_=UtcDateTime),
+                ),
+            ),
+            or_(_ENV.is_(None), payments.c.env == _ENV),
+            or_(_GATEWAY.is_(None), payments.c.gateway == _GATEWAY),
+        )
+        .order_by(payments.c.created_at, payments.c.payment_id)
+        .with_for_update()
     )
-    .order_by(payments.c.created_at, payments.c.payment_id)
-    .with_for_update()
+
+
+_UNANSWERED = _unanswered(
+    payments.c.authorized_minor.is_(None),
+    payments.c.amount_minor == bindparam("of_amount"),
+    since=_succeeded_at,
+)
+_UNANSWERED_AUTHORIZATIONS = _unanswered(
+    # Of a captured one amount_minor is what was captured, and succeeded_at is when.
+    payments.c.authorized_minor == bindparam("of_amount"),
+    since=payments.c.first_outcome_at,
 )
 
 
@@ -91,11 +107,10 @@ async def unanswered_payments(
     """Return and lock the unanswered payments of equal requests without a key, oldest first.
 
     These are the pending ones, and those that succeeded, or were authorized, since
-    `succeeded_since`. Without `env` or
-    `gateway`, those of any.
+    `succeeded_since`. Without `env` or `gateway`, those of any.
     """
     rows = await transaction.connection.execute(
-        _UNANSWERED,
+        _UNANSWERED if is_captured else _UNANSWERED_AUTHORIZATIONS,
         {
             "of_business": business_id,
             "of_user": user_id,
@@ -105,7 +120,6 @@ async def unanswered_payments(
             "of_currency": currency,
             "of_gateway": gateway,
             "of_description": description,
-            "is_captured": is_captured,
             "of_metadata": metadata,
             "succeeded_since": succeeded_since,
         },

@@ -32,6 +32,8 @@ CHARGED: Final = frozenset(("succeeded", "partially_refunded", "refunded", "disp
 """Statuses of a payment whose card was charged, whatever came after."""
 HELD_OR_CHARGED: Final = CHARGED | {"authorized"}
 """Statuses of a payment whose charge did what was requested, whatever came after."""
+UNDECIDED: Final = frozenset((FactKind.REQUIRES_ACTION, FactKind.HELD, FactKind.AUTHORIZED))
+"""States of a payment that was neither charged nor released, and still may be."""
 EVENT_LIFE: Final = timedelta(days=3)
 """How long an event waits for its payment; the gateways repeat deliveries for as long."""
 SETTLED_AFTER: Final = timedelta(days=3)
@@ -170,9 +172,10 @@ def _without_releases(
         return events
     capture = _present(captures)
     released_minor = authorized_minor - (capture.fact.amount_minor or 0)
+    ours = {each.fact.object_id for each in events if each.refund_id is not None}
 
     def is_release(each: RecordedEvent) -> bool:
-        is_refund = each.fact.kind is FactKind.REFUND and each.refund_id is None
+        is_refund = each.fact.kind is FactKind.REFUND and each.fact.object_id not in ours
         is_then = any(abs(each.occurred_at - one.occurred_at) <= RELEASE_TIME for one in captures)
         return is_refund and each.fact.amount_minor == released_minor and is_then
 

@@ -105,10 +105,12 @@ async def insert_read(
     *,
     began_at: datetime,
     kind: str = READ,
+    refund_id: str | None = None,
 ) -> None:
     """Store what a gateway said of one of a payment's objects when it was asked.
 
-    Or, with kind DECISION, what an operator decided about it.
+    `refund_id` is our id of the refund that it is, if it was requested here. Or, with kind
+    DECISION, what an operator decided about it.
     """
     assert payment.transaction_id is not None, "only a payment at the gateway can be read"
     object_id = fact.object_id or payment.transaction_id
@@ -119,6 +121,7 @@ async def insert_read(
             type=kind,
             transaction_id=payment.transaction_id,
             payment_id=payment.payment_id,
+            refund_id=refund_id if fact.object_id else None,
             fact=_fact_json(fact),
             needs_lookup=False,
             state="applied",

@@ -303,14 +303,32 @@ async def begin_closing(
     amount_minor: int | None,
     key: str | None,
 ) -> None:
-    """Store what is requested to end an authorization, to be sent now."""
-    columns = {"closing": closing, "closing_minor": amount_minor, "closing_key": key}
-    await update_columns(transaction, payment, {**columns, **_sent(transaction, payment)})
+    """Store what is requested to end an authorization, to be sent now.
+
+    Who requests it knows of the authorization, so no equal charge without a key is a retry of it.
+    """
+    columns: dict[str, object] = {
+        "closing": closing,
+        "closing_minor": amount_minor,
+        "closing_key": key,
+        "answered": True,
+    }
+    columns |= _sent(transaction, payment)
+    await update_columns(transaction, payment, {**columns, **RELEASED})
 
 
-async def resend_closing(transaction: Transaction, payment: Payment) -> None:
-    """Store that a capture or void is sent again."""
-    await update_columns(transaction, payment, _sent(transaction, payment))
+async def resend_closing(transaction: Transaction, payment: Payment, *, is_asked: bool) -> None:
+    """Store that a capture or void is sent again.
+
+    A caller that asked for it also releases the payment if it was set aside.
+    """
+    columns = _sent(transaction, payment)
+    await update_columns(transaction, payment, {**columns, **(RELEASED if is_asked else {})})
+
+
+async def set_sent(transaction: Transaction, payment: Payment, at: datetime) -> None:
+    """Store that since this time nothing was sent that may be in flight."""
+    await update_columns(transaction, payment, {"sent_at": at})
 
 
 def _sent(transaction: Transaction, payment: Payment) -> dict[str, object]:

@@ -50,8 +50,8 @@ class Sweep:
         try:
             async with self._database.transaction("payments.sweep") as transaction:
                 payment = await attempt_store.due_payment(transaction, key)
-                if payment is None:
-                    return
+                if payment is None or self._closings.in_flight_on(payment):
+                    return  # a look counts as a call, and would overrule the one that runs here
                 if payment.status == "pending":
                     started = await self._resume_or_close(transaction, payment)
                 else:

@@ -247,9 +247,15 @@ class Transitions:
     ) -> None:
         """Store what the payment's gateway said when it was asked, and apply it.
 
-        No facts mean that it said nothing new.
+        No facts mean that it said nothing new. Neither does one that was asked for before, or
+        during, a capture or void and shows the payment as it was: the call itself tells what it
+        did.
         """
+        has_moved = payment.closing is not None and payment.updated_at > began_at
+        is_outdated = payment.is_closing or has_moved
         for fact in facts:
+            if is_outdated and fact.kind in event_rules.UNDECIDED:
+                continue
             await event_store.insert_read(transaction, payment, fact, began_at=began_at)
         await self.apply_events(transaction, payment)
 
@@ -336,6 +342,9 @@ class Transitions:
         )
         if payment.is_closing and after.status != "authorized":
             await self._answer_closing(transaction, payment)
+            if after.status not in CHARGED and after.status != "voided":
+                # Its answer says that it was not made, also if the payment is authorized again.
+                await store.give_up_closing(transaction, payment)
         payment = replace(payment, status=after.status, decline_code=after.decline_code)
         if after.is_charged:
             if payment.kind == "fund" and wallet_id is None:

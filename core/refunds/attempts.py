@@ -298,7 +298,13 @@ class Attempts:
             object_id = outcome.object_id or payment.transaction_id
             assert object_id is not None, "a refunded payment has a transaction"
             await store.set_gateway_id(transaction, refund, object_id)
-            await event_store.insert_read(transaction, payment, outcome, began_at=started.began_at)
+            await event_store.insert_read(
+                transaction,
+                payment,
+                outcome,
+                began_at=started.began_at,
+                refund_id=refund.refund_id,
+            )
         elif is_mine:
             refused = outcome.payment_fact if isinstance(outcome, RefundRefused) else None
             if refused is not None:

@@ -102,6 +102,19 @@ def amount_problem(refund: Refund, findings: Sequence[Finding]) -> str | None:
     return None
 
 
+def is_voided_by_another(
+    refund: Refund, transaction_id: str | None, refunds: Sequence[Refund]
+) -> bool:
+    """Return whether the void of the payment, whose transaction this is, is another refund.
+
+    The gateway's void names no refund, so one that was not made must not adopt it.
+    """
+    return transaction_id is not None and any(
+        each.gateway_refund_id == transaction_id and each.refund_id != refund.refund_id
+        for each in refunds
+    )
+
+
 def proof_of(findings: Sequence[Finding]) -> Fact | None:
     """Return the state that the gateway shows of the refund, or None if it shows none.
 

@@ -14,7 +14,7 @@ from core.credentials.service import CredentialsService
 from core.database.transactions import Database, Transaction
 from core.due_work.store import REFUNDS
 from core.errors import InvalidFields, Refusal
-from core.gateways.events import Fact
+from core.gateways.events import Fact, FactKind
 from core.gateways.gateway import Gateway, ObjectKind
 from core.idempotency.service import Idempotency
 from core.ids import new_decision_id
@@ -241,14 +241,27 @@ class RefundDecisions:
         facts: list[Fact] = list(
             dict.fromkeys(each.fact for each in findings if each.fact is not None)
         )
+        if any(fact.kind is FactKind.VOIDED for fact in facts):
+            others = await store.refunds_of_payment(
+                transaction, payment.business_id, payment.payment_id
+            )
+            if decision_rules.is_voided_by_another(refund, payment.transaction_id, others):
+                facts = [fact for fact in facts if fact.kind is not FactKind.VOIDED]
         if not facts:
             return False
+        object_id = refund.gateway_refund_id or facts[0].object_id or payment.transaction_id
+        assert object_id is not None, "a refunded payment has a transaction"
         if refund.gateway_refund_id is None:
-            object_id = facts[0].object_id or payment.transaction_id
-            assert object_id is not None, "a refunded payment has a transaction"
             await store.set_gateway_id(transaction, refund, object_id)
         for fact in facts:
-            await event_store.insert_read(transaction, payment, fact, began_at=began_at)
+            is_own = fact.object_id == object_id
+            await event_store.insert_read(
+                transaction,
+                payment,
+                fact,
+                began_at=began_at,
+                refund_id=refund.refund_id if is_own else None,
+            )
         await self._transitions.apply_refunds(transaction, payment)
         return True
 

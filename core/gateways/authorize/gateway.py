@@ -42,6 +42,7 @@ from core.gateways.events import Event, Fact, FactKind
 from core.gateways.gateway import (
     Account,
     Authorized,
+    CardDeclined,
     ChargeOutcome,
     CustomerMissing,
     Declined,
@@ -281,15 +282,19 @@ class AuthorizeGateway(AuthorizeCustomers):
         deadline = self._deadline()
         error: GatewayError = GatewayUnknown(NO_CLEAR_ANSWER)
         fact = await self._read(account, ObjectKind.PAYMENT, transaction_id, deadline)
-        if fact is not None and fact.kind in _OPEN:
-            try:
-                await self._void(account, transaction_id, deadline)
-            except GatewayRefused as refused:
-                error = refused  # perhaps it was decided or captured just now
-            fact = await self._read(account, ObjectKind.PAYMENT, transaction_id, deadline)
         if fact is None:
             raise CustomerMissing("Authorize.Net has no such transaction under these keys.")
-        if fact.kind in _OPEN:
+        if fact.kind not in _OPEN:
+            return fact
+        try:
+            await self._void(account, transaction_id, deadline)
+        except (CardDeclined, GatewayRefused) as refused:
+            error = refused  # perhaps it was decided or captured just now
+        try:
+            fact = await self._read(account, ObjectKind.PAYMENT, transaction_id, deadline)
+        except GatewayError:  # it says nothing about the void
+            raise error from None
+        if fact is None or fact.kind in _OPEN:
             raise error
         return fact
 

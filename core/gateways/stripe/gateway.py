@@ -617,7 +617,10 @@ class StripeGateway:
         if not isinstance(canceled, Failure):
             fact = intent_fact(object_of(canceled, account, "payment_intent"))
         elif canceled.kind is Kind.REFUSED or canceled.kind in INCONCLUSIVE:
-            fact = await self._read(account, ObjectKind.PAYMENT, transaction_id, deadline)
+            try:
+                fact = await self._read(account, ObjectKind.PAYMENT, transaction_id, deadline)
+            except GatewayError:  # it says nothing about the cancellation, whose error counts
+                fact = None
         else:
             fact = None
         if fact is not None and fact.kind in _FINAL:

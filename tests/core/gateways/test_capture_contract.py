@@ -139,6 +139,39 @@ async def test_a_void_releases_the_amount_and_can_be_repeated(
     assert await taken(sandbox) == 0
 
 
+@pytest.mark.parametrize("read", [GatewayUnavailable("busy"), GatewayRefused("keys"), None])
+async def test_a_void_is_unknown_if_it_was_sent_and_cannot_be_read(
+    sandbox: Sandbox,
+    contract: Contract,
+    running: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    read: GatewayError | None,
+) -> None:
+    """That the read did nothing says nothing about the void, which was made."""
+    identifier = await authorized(sandbox, contract, running)
+    reads: list[Fact | None]
+    reads = [await running.read_state(contract.account, ObjectKind.PAYMENT, identifier)]
+    if contract is STRIPE:  # it reads after the void only, if that has no clear answer
+        reads = []
+        await sandbox.schedule_fault(
+            "reset_after", times=2, match={"path": "/v1/payment_intents/*/cancel"}
+        )
+
+    async def state(*_: Any) -> Fact | None:
+        if reads:
+            return reads.pop()
+        if read is not None:
+            raise read
+        return None
+
+    monkeypatch.setattr(running, "_read", state)
+    with pytest.raises(GatewayUnknown):
+        await running.cancel_payment(contract.account, identifier)
+    monkeypatch.undo()
+    fact = await running.cancel_payment(contract.account, identifier)
+    assert fact.kind is RELEASED[contract.name]
+
+
 async def test_a_void_of_a_captured_payment_tells_that_it_is_captured(
     sandbox: Sandbox, contract: Contract, running: Gateway
 ) -> None:

@@ -4,12 +4,15 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from core.database.migrations.upgrade import migrate
+from core.database.schema import payments
 from core.database.transactions import Database
 from core.doctor.rules import Verdict
 from core.doctor.service import DoctorService
@@ -17,6 +20,7 @@ from core.errors import Reason, Refusal
 from core.gateways.gateway import GatewayRefused
 from core.idempotency.call import Replay
 from core.payments.closing import _Failed
+from core.payments.decisions import Operator
 from core.payments.store import Payment
 from core.refunds.beginning import RefundRequest
 from nivisco.payments.v1 import payments_pb2, refunds_pb2
@@ -153,6 +157,14 @@ async def test_refunds_are_limited_by_what_was_captured(stripe: RunningService) 
     await refund(stripe, 15, "b")
     assert await state(stripe) == ("refunded", 2000, False)
     assert await taken(stripe) == 0
+    await assert_books_agree(stripe)
+
+
+async def test_a_refund_of_as_much_as_the_capture_released_counts(stripe: RunningService) -> None:
+    await close(stripe, units=25)
+    await refund(stripe, 25, "a")
+    assert await state(stripe) == ("refunded", 2500, False)
+    assert (await stripe.payment()).amount_refunded_minor == 2500
     await assert_books_agree(stripe)
 
 
@@ -388,6 +400,132 @@ async def test_the_answer_to_the_charge_stays_the_same_after_the_capture(
     assert (answer.status, answer.amount.units) == (payments_pb2.PAYMENT_STATUS_AUTHORIZED, 50)
 
 
+async def test_a_capture_that_a_review_prevented_is_not_made_once_it_is_approved(
+    at_authorize: RunningService, gateway: Gateway
+) -> None:
+    await lose_answer(at_authorize, "reset_before")
+    assert await reason_of(close(at_authorize)) == "OUTCOME_UNKNOWN"
+    await gateway.clear()
+    await set_status(at_authorize, "FDSAuthorizedPendingReview")
+    assert await reason_of(close(at_authorize)) == "OUTCOME_UNKNOWN"
+    assert await state(at_authorize) == ("authorized", 5000, True)
+    await at_authorize.later(minutes=5)
+    payment = await at_authorize.payment()
+    assert payment.closing is None
+    await at_authorize.later(hours=13)
+    assert (await at_authorize.payment()).status == "held_for_review"
+    await at_authorize.gateway.authorize(
+        "reviews", transaction=payment.transaction_id, decision="approve"
+    )
+    for _ in range(3):
+        await at_authorize.later(hours=13)
+    assert await state(at_authorize) == ("authorized", 5000, False)
+    assert (await close(at_authorize)).status == "succeeded"
+
+
+async def test_a_capture_of_a_payment_that_was_declined_is_over(
+    at_authorize: RunningService, gateway: Gateway
+) -> None:
+    await lose_answer(at_authorize, "reset_before")
+    assert await reason_of(close(at_authorize)) == "OUTCOME_UNKNOWN"
+    await gateway.clear()
+    await set_status(at_authorize, "declined")
+    await at_authorize.later(seconds=60)
+    payment = await at_authorize.payment()
+    assert (payment.status, payment.closing) == ("declined", None)
+    with pytest.raises(Replay) as replay:
+        await close(at_authorize)
+    assert replay.value.answer.is_refusal
+
+
+@pytest.mark.parametrize(("closing", "is_open"), [("capture", True), ("void", False)])
+async def test_an_operators_read_does_not_overrule_what_was_made_since(
+    running: RunningService, monkeypatch: pytest.MonkeyPatch, closing: str, is_open: bool
+) -> None:
+    closings, ask = running.service._closings, running.decisions.ask
+    payment = await running.payment()
+    async with running.database.transaction() as transaction:
+        started: Any = await closings._begin(
+            transaction, running.caller, closing_request(running, payment.payment_id, closing)
+        )
+    running.clock.ahead += timedelta(seconds=1)
+
+    async def write() -> None:
+        running.clock.ahead += timedelta(seconds=1)
+        outcome = await closings._send(started)
+        async with running.database.transaction() as transaction:
+            await closings._write(transaction, started, outcome)
+
+    async def asked(*arguments: Any) -> Any:
+        findings = await ask(*arguments)
+        if not is_open:
+            await write()
+        return findings
+
+    monkeypatch.setattr(running.decisions, "ask", asked)
+    await running.decisions.retry(payment.payment_id, None, Operator("ops", "why not"))
+    if is_open:
+        assert await state(running) == ("authorized", 5000, True)
+        await write()
+    assert (await running.payment()).status == {"capture": "succeeded", "void": "voided"}[closing]
+
+
+@pytest.mark.parametrize("is_resent", [False, True])
+async def test_the_core_also_follows_a_capture_of_a_payment_that_was_set_aside(
+    stripe: RunningService, gateway: Gateway, is_resent: bool
+) -> None:
+    async def set_aside() -> None:
+        async with stripe.database.transaction() as transaction:
+            await transaction.connection.execute(
+                update(payments).values(set_aside_at=transaction.now, set_aside_error="Error")
+            )
+
+    await lose_answer(stripe, "reset_before")
+    await set_aside()
+    assert await reason_of(close(stripe)) == "OUTCOME_UNKNOWN"
+    if is_resent:
+        await set_aside()
+        await gateway.clear()
+        await lose_answer(stripe, "reset_before")
+        assert await reason_of(close(stripe)) == "OUTCOME_UNKNOWN"
+    await gateway.clear()
+    await stripe.later(seconds=60)
+    assert await state(stripe) == ("succeeded", 5000, False)
+
+
+async def test_a_look_at_a_capture_that_is_being_made_here_leaves_it_alone(
+    stripe: RunningService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: Any, **__: Any) -> None:
+        await stripe.later(seconds=40)
+        raise GatewayRefused("no")
+
+    closings = stripe.service._closings
+    monkeypatch.setattr(closings._gateways["stripe"], "capture_payment", refuse)
+    assert await reason_of(close(stripe)) == "GATEWAY_REFUSED"
+    assert await state(stripe) == ("authorized", 5000, False)
+
+
+async def test_refused_calls_do_not_prolong_the_time_in_which_a_lost_one_may_land(
+    stripe: RunningService, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: Any, **__: Any) -> None:
+        raise GatewayRefused("no")
+
+    await lose_answer(stripe, "reset_before")
+    assert await reason_of(close(stripe)) == "OUTCOME_UNKNOWN"
+    stripe.clock.ahead += timedelta(seconds=60)
+    assert await reason_of(close(stripe)) == "OUTCOME_UNKNOWN"  # it cannot be read: nothing is sent
+    await gateway.clear()
+    closings = stripe.service._closings
+    monkeypatch.setattr(closings._gateways["stripe"], "capture_payment", refuse)
+    stripe.clock.ahead += timedelta(seconds=60)
+    assert await reason_of(close(stripe)) == "OUTCOME_UNKNOWN"
+    stripe.clock.ahead += timedelta(seconds=65)
+    assert await reason_of(close(stripe)) == "GATEWAY_REFUSED"
+    assert await state(stripe) == ("authorized", 5000, False)
+
+
 async def test_an_authorization_held_for_review_is_authorized_once_it_is_approved(
     at_authorize: RunningService,
 ) -> None:
@@ -443,6 +581,40 @@ async def test_an_authorization_that_nobody_was_told_of_is_returned_to_an_equal_
     await stripe.service.drain(5)
     other = await authorize(stripe, None)
     assert lost.payment_id == found.payment_id != other.payment_id
+
+
+@pytest.mark.parametrize(
+    ("minutes", "then", "is_found"),
+    [
+        (20, None, True),
+        (20, "dashboard", True),
+        (20, "capture", False),
+        (45, None, False),
+        (45, "dashboard", False),
+    ],
+)
+async def test_an_authorization_is_returned_to_an_equal_request_for_half_an_hour(
+    stripe: RunningService, minutes: int, then: str | None, is_found: bool
+) -> None:
+    """Looks at it and a capture of a part of it later do not make that longer, nor shorter."""
+    await close(stripe, "void")
+    hooks = await hooks_of(stripe)
+    lost = await authorize(stripe, None, leaves=True)
+    await stripe.service.drain(5)
+    for _ in range(minutes // 5):
+        await stripe.later(minutes=5)
+    match then:
+        case "capture":
+            request = closing_request(stripe, lost.payment_id, key=None)
+            await stripe.service.close(stripe.caller, request)
+        case "dashboard":
+            captured: dict[str, Any] = {"id": lost.transaction_id, "amount": 5000}
+            captured |= {"amount_received": 2000, "metadata": {"payment_id": lost.payment_id}}
+            await hooks.send("evt_1", "payment_intent.succeeded", 1010, **captured)
+    found = await authorize(stripe, None)
+    assert (found.payment_id == lost.payment_id) is is_found
+    if is_found and then:
+        assert (found.status, found.amount_minor) == ("succeeded", 2000)
 
 
 async def test_an_authorization_that_the_customer_authenticates_is_captured_later(

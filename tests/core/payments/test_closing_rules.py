@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from core.database.schema import PAYMENT_STATUSES
 from core.errors import InvalidFields, Reason, Refusal
 from core.gateways.gateway import (
+    CardDeclined,
     GatewayError,
     GatewayRefused,
     GatewayUnavailable,
@@ -118,12 +119,14 @@ def test_a_charged_payment_cannot_be_voided_but_refunded(status: str) -> None:
 
 
 REFUSED, AWAY, UNKNOWN = GatewayRefused("no"), GatewayUnavailable("away"), GatewayUnknown("?")
+DECLINED = CardDeclined("no", "expired_card")
 
 
 @pytest.mark.parametrize(
     ("error", "first", "again"),
     [
         (REFUSED, True, {(True, True)}),
+        (DECLINED, True, {(True, True)}),
         (AWAY, True, set()),
         (UNKNOWN, False, set()),
     ],
@@ -140,5 +143,6 @@ def test_a_failed_call_proves_that_nothing_happened_only_if_no_other_can(
 
 def test_a_refusal_says_what_is_wrong() -> None:
     assert refusal_of(REFUSED).reason == Reason.ERROR_REASON_GATEWAY_REFUSED
+    assert refusal_of(DECLINED).reason == Reason.ERROR_REASON_GATEWAY_REFUSED
     assert refusal_of(AWAY).reason == Reason.ERROR_REASON_GATEWAY_UNAVAILABLE
     assert isinstance(refusal_of(GatewayRefused("no", "amount")), InvalidFields)

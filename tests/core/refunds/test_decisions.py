@@ -319,6 +319,20 @@ async def test_a_void_in_the_interface_is_not_taken_for_a_refund_that_was_refuse
     assert (retried.refund.status, retried.refund.failure_code) == ("failed", "voided")
 
 
+async def test_a_refund_that_was_not_made_does_not_adopt_the_void_of_another(
+    authorize: RunningService, gateway: Gateway
+) -> None:
+    await gateway.authorize_fault("reset_before")
+    assert await reason_of(refund(authorize, None, "k")) == "OUTCOME_UNKNOWN"
+    await authorize.later(seconds=1)
+    lost = (await resolve(authorize, Request(Resolution.FAILED, force=True))).refund
+    made = await refund(authorize, None, "other")
+    assert (lost.status, made.status) == ("failed", "succeeded")
+    again = await authorize.refund_decisions.retry(lost.refund_id, None, BO)
+    assert (again.refund.status, again.refund.gateway_refund_id) == ("failed", None)
+    assert await state(authorize) == ("voided", 0, 0)
+
+
 async def test_what_names_no_refund_is_refused_by_field(authorize: RunningService) -> None:
     refund_id, decisions = (await refund(authorize, 20)).refund_id, authorize.refund_decisions
     named = Request(Resolution.FAILED, "60000000001")
