@@ -101,12 +101,13 @@ def _message_check(message: Descriptor, outer: tuple[str, ...]) -> _MessageCheck
 
 
 def _compiled_check(message: Descriptor, outer: tuple[str, ...]) -> _MessageCheck:
-    if message.GetOptions().HasExtension(validate_pb2.message):
-        raise UnknownRule(f"{message.full_name}: rules of whole messages are not supported")
+    message_rules = message.GetOptions().Extensions[validate_pb2.message]
+    _refuse_other_rules(message, message_rules, {"oneof"})
     for oneof in message.oneofs:
         if oneof.GetOptions().HasExtension(validate_pb2.oneof):
             raise UnknownRule(f"{oneof.full_name}: rules of oneofs are not supported")
     checks = [check for field in message.fields if (check := _field_check(field, outer))]
+    checks.extend(_one_of(message, rule) for rule in message_rules.oneof)
     if UPDATE_MASK in message.fields_by_name:
         checks.append(_check_update_mask)
 
@@ -116,6 +117,27 @@ def _compiled_check(message: Descriptor, outer: tuple[str, ...]) -> _MessageChec
             check(value, prefix, found)
 
     return check_message
+
+
+def _one_of(message: Descriptor, rule: validate_pb2.MessageOneofRule) -> _FieldCheck:
+    """At most one of some fields, or one exactly; a problem is of the first one or of another."""
+    _refuse_other_rules(message, rule, {"fields", "required"})
+    names = list(rule.fields)
+    if not names or any(
+        name not in message.fields_by_name or not message.fields_by_name[name].has_presence
+        for name in names
+    ):
+        raise UnknownRule(f"{message.full_name}: a oneof rule is of fields with presence only")
+
+    def check_fields(value: Any, prefix: str, found: list[FieldProblem]) -> None:
+        given = [name for name in names if value.HasField(name)]
+        if rule.required and not given:
+            found.append(FieldProblem(prefix + names[0], REQUIRED))
+        found.extend(
+            FieldProblem(prefix + name, f"must not be set beside {given[0]}") for name in given[1:]
+        )
+
+    return check_fields
 
 
 def _field_check(field: FieldDescriptor, outer: tuple[str, ...]) -> _FieldCheck | None:
@@ -312,7 +334,9 @@ _VALUE_RULES: Final[dict[str, tuple[int, _RulesMaker]]] = {
 }
 
 
-def _refuse_other_rules(field: FieldDescriptor, rules: Message, known: set[str]) -> None:
+def _refuse_other_rules(
+    field: FieldDescriptor | Descriptor, rules: Message, known: set[str]
+) -> None:
     """Raise on a rule that is not supported, also one of a newer buf.validate."""
     for rule, _ in rules.ListFields():
         if rule.name not in known:

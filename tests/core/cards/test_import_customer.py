@@ -188,7 +188,7 @@ async def test_a_refused_import_stores_nothing_and_says_why(at: Shop) -> None:
     await at.delete(deleted)
     other = {"stripe": "12345678", "authorize": "cus_12345678"}[at.name]
     unknown = {"stripe": "cus_unknown", "authorize": "99999999"}[at.name]
-    for wrong in (deleted, unknown, other, "", "cus_" + "x" * 300, "cus_a/b", "CUS_a"):
+    for wrong in (deleted, unknown, other, "", "0123", "cus_" + "x" * 300, "cus_a/b", "CUS_a"):
         with pytest.raises(CoreError) as error:
             await at.import_to(user_id, wrong)
         assert [each.field for each in error.value.fields] == ["customer_id"]

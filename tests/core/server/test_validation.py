@@ -53,8 +53,16 @@ def oracle_paths(message: Message) -> set[str]:
             + (f".{printable(element.string_key)}" if element.HasField("string_key") else "")
             for element in violation.proto.field.elements
         ).removeprefix(".")
+        or one_of_path(message)
         for violation in ORACLE.collect_violations(message)
     }
+
+
+def one_of_path(message: Message) -> str:
+    """Return the field that we name for protovalidate's problem of a whole request."""
+    (rule,) = message.DESCRIPTOR.GetOptions().Extensions[validate_pb2.message].oneof
+    given = [name for name in rule.fields if message.HasField(name)]
+    return given[1] if given else str(rule.fields[0])
 
 
 def leaves(message: Message, prefix: str = "") -> dict[str, tuple[FieldDescriptor, Any]]:
@@ -399,6 +407,7 @@ def message_with(
 
 
 FieldRules, StringRules = validate_pb2.FieldRules, validate_pb2.StringRules
+MessageRules, OneofRule = validate_pb2.MessageRules, validate_pb2.MessageOneofRule
 INT32 = descriptor_pb2.FieldDescriptorProto.TYPE_INT32
 MESSAGE = descriptor_pb2.FieldDescriptorProto.TYPE_MESSAGE
 
@@ -427,7 +436,8 @@ MESSAGE = descriptor_pb2.FieldDescriptorProto.TYPE_MESSAGE
         (message_with(FieldRules(double=validate_pb2.DoubleRules(gte=1))), "double"),
         (message_with(repeated=True), "repeated"),
         (message_with(kind=MESSAGE), "contains itself"),
-        (message_with(message_rules=validate_pb2.MessageRules()), "whole messages"),
+        (message_with(message_rules=MessageRules(cel_expression=["true"])), "MessageRules.cel_exp"),
+        (message_with(message_rules=MessageRules(oneof=[OneofRule(fields=["a"])])), "presence"),
         (message_with(oneof_rules=validate_pb2.OneofRules(required=True)), "oneofs"),
     ],
 )
