@@ -25,7 +25,7 @@ from core.money import amount_problem, currency_problem, decimals_problem
 from core.update_mask import mask_problems
 from nivisco.annotations.v1 import annotations_pb2
 from rpc.catalogue import PATTERN_DESCRIPTIONS, service_methods
-from rpc.error_details import MAX_FIELD_PROBLEMS, FieldProblem, printable
+from rpc.error_details import MAX_FIELD_PROBLEMS, FieldProblem, printable_key
 from rpc.update_mask import UPDATE_MASK
 
 
@@ -202,7 +202,7 @@ def _string_map(field: FieldDescriptor, rules: validate_pb2.FieldRules) -> _Fiel
         elif sum(len(each.encode()) + len(pairs[each].encode()) for each in pairs) > MAP_BYTES_MAX:
             found.append(FieldProblem(prefix + name, f"must have at most {MAP_BYTES_MAX:,} bytes"))
         for key, value in sorted(pairs.items()):
-            path = f"{prefix}{name}.{printable(key)}"
+            path = f"{prefix}{name}.{printable_key(key)}"
             if problem := next((each for rule in of_keys if (each := rule(key))), None):
                 found.append(FieldProblem(path, f"the key {problem}"))
             else:
