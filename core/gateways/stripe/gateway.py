@@ -473,11 +473,11 @@ class StripeGateway:
             "confirm": True,
             "off_session": True,
             "metadata": {
+                "payment_id": charge.payment_id,  # for look-ups by cores of before metadata
                 # Its own by their names, to be searched for in Stripe's dashboard: a prefix would
-                # exceed the 40 characters of a key (https://docs.stripe.com/metadata). Ours win.
+                # exceed the 40 characters of a key (https://docs.stripe.com/metadata).
                 **charge.metadata,
                 PAYMENT_ID_KEY: charge.payment_id,
-                "payment_id": charge.payment_id,  # for look-ups by cores of earlier versions
             },
         }
         if charge.description:
