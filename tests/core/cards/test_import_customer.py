@@ -7,6 +7,8 @@ from typing import Any
 import aiohttp
 import pytest
 
+from core.cards import store
+from core.database.transactions import Transaction
 from nivisco.payments.v1 import cards_pb2, types_pb2, users_pb2
 from rpc.errors import CoreError
 from tests.core.cards.test_remove_card import GATEWAYS, refused
@@ -166,6 +168,25 @@ async def test_a_customer_is_one_users_only_also_for_concurrent_imports(at: Shop
     reasons = [each.reason for each in ends if isinstance(each, CoreError)]
     assert reasons == ["CUSTOMER_IN_USE"] * 2
     assert sorted([len(await at.listed(user_id)) for user_id in users]) == [0, 0, 3]
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("at", ["stripe"], indirect=True)
+async def test_an_import_again_does_not_wait_for_other_imports_of_the_business(
+    at: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked: list[str] = []
+    lock = store.lock_imports
+
+    async def lock_imports(transaction: Transaction, business_id: str) -> None:
+        locked.append(business_id)
+        await lock(transaction, business_id)
+
+    monkeypatch.setattr(store, "lock_imports", lock_imports)
+    user_id, customer_id = await create_user(at.business), await at.customer()
+    first = await at.import_to(user_id, customer_id)
+    assert await at.import_to(user_id, customer_id) == first
+    assert len(locked) == 1
 
 
 @ON_SQLITE
