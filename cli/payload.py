@@ -56,12 +56,20 @@ def build_payload(arguments: Sequence[str], fields: Iterable[Field]) -> dict[str
         if not equals:
             raise click.UsageError(f"'{argument}' is not key=value, @FILE or -.")
         if outer := _map_around(key, known):
-            _put_pair(payload, outer, key.removeprefix(f"{outer}."), text)
+            if key in given:
+                raise click.UsageError(f"{key} is given twice.")
+            given.add(key)
+            _object_at(payload, outer)[key.removeprefix(f"{outer}.")] = text
             continue
         if key not in known:
             raise click.UsageError(_unknown_field(key, known))
+        if known[key].kind is Kind.MAP and text in ("", "null"):
+            _put(payload, key, {})
+            continue
         if known[key].kind is Kind.MAP:
-            raise click.UsageError(f"{key} is an object of texts. Give {key}.KEY=… for each.")
+            raise click.UsageError(
+                f"{key} is an object of texts. Give {key}.KEY=… for each, or {key}= for none."
+            )
         if key in given:
             raise click.UsageError(f"{key} is given twice.")
         given.add(key)
@@ -75,14 +83,6 @@ def _map_around(key: str, known: Mapping[str, Field]) -> str | None:
     """Return the path of the map that a key such as `metadata.order_id` is a pair of, or None."""
     maps = (path for path, field in known.items() if field.kind is Kind.MAP)
     return next((path for path in maps if key.startswith(f"{path}.")), None)
-
-
-def _put_pair(payload: dict[str, Any], path: str, name: str, text: str) -> None:
-    """Set a pair of a map. Its name may contain dots."""
-    pairs = _object_at(payload, path)
-    if name in pairs:
-        raise click.UsageError(f"{path}.{name} is given twice.")
-    pairs[name] = text
 
 
 def typed(key: str, text: str, expected: Field) -> object:

@@ -14,7 +14,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from nivisco.annotations.v1 import annotations_pb2
 from nivisco.payments.v1 import errors_pb2
-from rpc.error_details import ERROR_DOMAIN, fields_sentence
+from rpc.error_details import ERROR_DOMAIN, as_many_as_fit, fields_sentence
 from rpc.error_details import FieldProblem as FieldProblem
 
 Reason = errors_pb2.ErrorReason
@@ -83,7 +83,7 @@ def status_of(refusal: Refusal) -> status_pb2.Status:
     if isinstance(refusal, InvalidFields):
         violations = [
             error_details_pb2.BadRequest.FieldViolation(field=p.field, description=p.description)
-            for p in refusal.problems
+            for p in as_many_as_fit(refusal.problems)
         ]
         details.append(error_details_pb2.BadRequest(field_violations=violations))
     if refusal.retry_after_seconds is not None:

@@ -187,7 +187,7 @@ PATTERN_DESCRIPTIONS: Final = {
     r"^[A-Z]{2}$": "must be a country's two letters (ISO 3166-1), for example US",
     r"^[A-Za-z]{3}$": "must be a currency's three letters, for example usd",
     r"^COMMON\.ACCEPT\.INAPP\.PAYMENT$": "must be COMMON.ACCEPT.INAPP.PAYMENT",
-    r"^[A-Za-z0-9+/=_-]{1,4096}$": "must be a nonce of Accept.js",
+    r"^[A-Za-z0-9+/=_-]+$": "must be a nonce of Accept.js",
     r"^[A-Za-z0-9_-]{1,256}$": "must be the next_cursor of a response",
     r"^[A-Za-z0-9_+/-]{1,64}$": "must be an IANA time zone, for example America/Chicago",
     r"^acct_[A-Za-z0-9_]{1,100}$": "must be a Stripe account id, which begins with acct_",
@@ -204,9 +204,9 @@ PATTERN_DESCRIPTIONS: Final = {
     r"^(pm|tok)_[A-Za-z0-9_]{1,200}$": (
         "must be a Stripe payment method or token, which begins with pm_ or tok_"
     ),
-    r"^(cus_[A-Za-z0-9_]{1,200}|[0-9]{1,20})$": (
+    r"^(cus_[A-Za-z0-9_]{1,200}|[1-9][0-9]{0,19})$": (
         "must be a Stripe customer, which begins with cus_, or the digits of an Authorize.Net "
-        "customer profile id"
+        "customer profile id, which begins with no 0"
     ),
     (
         r"^([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+"

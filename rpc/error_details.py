@@ -6,9 +6,13 @@ from dataclasses import dataclass
 ERROR_DOMAIN = "payments.nivisco"
 
 MAX_FIELD_PROBLEMS = 20
+MAX_SENT_BYTES = 3072
+"""Most bytes of problems in the metadata of a call: gRPC rejects more than 8 KiB of it."""
 
 MAX_NAME_LENGTH = 64
 """Most characters of a client's field name that a response repeats."""
+MAX_KEY_LENGTH = 40
+"""Most characters of a map's key that a response repeats: as many as a valid key can have."""
 _NAMED_FIELDS = 5
 
 
@@ -23,10 +27,27 @@ class FieldProblem:
     description: str
 
 
-def printable(name: str) -> str:
-    """Return a client's field name without control characters, cut to 64 characters."""
-    cut = name[:MAX_NAME_LENGTH]
+def printable(name: str, length: int = MAX_NAME_LENGTH) -> str:
+    """Return a client's field name without control characters, cut to a number of characters."""
+    cut = name[:length]
     return cut if cut.isprintable() else "".join(c if c.isprintable() else "?" for c in cut)
+
+
+def printable_key(key: str) -> str:
+    """Return a map's key as the path of its problem has it."""
+    return printable(key, MAX_KEY_LENGTH)
+
+
+def as_many_as_fit(problems: Sequence[FieldProblem]) -> list[FieldProblem]:
+    """Return the first problems, as many as fit in the metadata of a call."""
+    sent: list[FieldProblem] = []
+    size = 0
+    for problem in problems:
+        size += len(problem.field.encode()) + len(problem.description.encode()) + 8
+        if sent and size > MAX_SENT_BYTES:
+            break
+        sent.append(problem)
+    return sent
 
 
 def fields_sentence(problems: Sequence[FieldProblem]) -> str:

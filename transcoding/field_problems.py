@@ -6,12 +6,14 @@ It never keeps a field's value.
 import difflib
 from collections.abc import Iterable, Sequence
 
-from rpc.error_details import MAX_FIELD_PROBLEMS, MAX_NAME_LENGTH, FieldProblem, printable
+from rpc.error_details import (
+    MAX_FIELD_PROBLEMS,
+    MAX_NAME_LENGTH,
+    FieldProblem,
+    as_many_as_fit,
+    printable,
+)
 from transcoding.parsing import MalformedValue
-
-MAX_SENT_BYTES = 3072
-"""Most bytes of problems sent to the core. gRPC rejects metadata above 8 KiB; one problem is enough
-for the core to reject the call, and the whole list stays here."""
 
 
 class InvalidValue(ValueError):
@@ -41,15 +43,8 @@ class FieldProblems:
             self.found.append(FieldProblem(prefix + printable(name), description))
 
     def to_send(self) -> list[FieldProblem]:
-        """Return the first problems, as many as fit in the metadata of a call."""
-        sent: list[FieldProblem] = []
-        size = 0
-        for problem in self.found:
-            size += len(problem.field.encode()) + len(problem.description.encode()) + 8
-            if sent and size > MAX_SENT_BYTES:
-                break
-            sent.append(problem)
-        return sent
+        """Return the problems for the core, which rejects the call for one: the list stays here."""
+        return as_many_as_fit(self.found)
 
     def merged_with(self, from_core: Sequence[FieldProblem]) -> list[FieldProblem]:
         """Return these problems, then the core's new ones, at most 20 in all.

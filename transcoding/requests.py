@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.money_pb2 import Money
 
-from rpc.error_details import printable
+from rpc.error_details import printable_key
 from rpc.update_mask import (
     UPDATE_MASK,
     UPDATES,
@@ -243,7 +243,7 @@ def _read_strings(value: object, path: str, problems: FieldProblems) -> dict[str
         try:
             strings[read_string(key)] = read_string(each)
         except InvalidValue as invalid:
-            problems.add_invalid(f"{path}.{printable(key)}", each, str(invalid))
+            problems.add_invalid(f"{path}.{printable_key(key)}", each, str(invalid))
     return strings
 
 

@@ -45,8 +45,8 @@ class CustomerImporter:
         """Make a gateway's customer the user's, and return its cards, the default card first.
 
         Everything is read from the gateway, and nothing changed there. To repeat it stores the
-        cards that the customer got meanwhile. Locks the user, then the business against other
-        imports.
+        cards that the customer got meanwhile. Locks the user, and if the customer is not the user's
+        yet, then the business against other imports.
 
         Raises:
             Refusal: USER_NOT_FOUND, USER_INACTIVE, CREDENTIALS_MISSING, CUSTOMER_IN_USE,
@@ -72,8 +72,10 @@ class CustomerImporter:
             raise refusal_of(error) from None
         async with self._database.transaction("cards.import") as transaction:
             user = await active_user(transaction, business_id, user_id, lock=True)
-            await store.lock_imports(transaction, business_id)
-            if await _check_importable(transaction, key, customer_id) != customer_id:
+            present = await store.customer_of_user(transaction, **key)
+            if present != customer_id:
+                await store.lock_imports(transaction, business_id)
+                await _check_importable(transaction, key, customer_id)
                 await store.set_customer(transaction, **key, customer_id=customer_id)
             cards = await _keep_cards(transaction, key, customer_id, saved)
             if cards:
@@ -128,13 +130,14 @@ async def _keep_cards(
         Refusal: CUSTOMER_IN_USE, a card is stored for another user.
     """
     scope = {name: key[name] for name in ("business_id", "env", "gateway")}
+    ids = [each.gateway_card_id for each in saved]
+    users = await store.users_of_cards(transaction, **scope, gateway_card_ids=ids)
+    if set(users.values()) - {key["user_id"]}:
+        raise _in_use()
+    removed = await store.removed_among(transaction, **scope, gateway_card_ids=ids)
     cards: list[store.Card] = []
     for each in reversed(saved):
-        ids = {**scope, "gateway_card_id": each.gateway_card_id}
-        known = await store.card_by_gateway_id(transaction, **ids)
-        if known is not None and known.user_id != key["user_id"]:
-            raise _in_use()
-        if known is None and await store.was_removed(transaction, **ids):
+        if each.gateway_card_id in removed and each.gateway_card_id not in users:
             continue
         card = await store.keep_card(
             transaction, **key, customer_id=customer_id, saved=each, replaces=None

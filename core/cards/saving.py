@@ -14,12 +14,15 @@ from core.credentials.service import CredentialsService
 from core.database.transactions import Database, Transaction
 from core.errors import RETRY_SECONDS, Reason, Refusal
 from core.gateways.gateway import (
+    NONCE_FIELD,
     Account,
     CardData,
     CardNonce,
     CustomerMissing,
     Gateway,
     GatewayError,
+    GatewayRefused,
+    GatewayUnknown,
     SavedCard,
     SetsUpCards,
     TakesCardData,
@@ -105,7 +108,7 @@ class CardSaver:
         try:
             customer_id, saved = await self._save_at_gateway(to_save, account, user, known)
         except GatewayError as error:
-            raise refusal_of(error) from None
+            raise refusal_of(_unless_spent_before(error, call)) from None
         at_gateway = [card for card in cards if card.gateway == to_save.gateway]
         removed = await find_removed(self._gateways[to_save.gateway], account, at_gateway, saved)
         async with self._database.transaction("cards.keep_card") as transaction:
@@ -149,6 +152,15 @@ class CardSaver:
             )
             await self._store_customer(to_save, customer_id, missing)
             return customer_id, saved
+        if isinstance(to_save.card, CardNonce):
+            assert isinstance(gateway, TakesCardData), "only this kind of gateway takes nonces"
+            customer_id, created = await gateway.create_customer_with_nonce(
+                account, user_id=user.user_id, name=user.name, email=user.email, nonce=to_save.card
+            )
+            known = await self._store_customer(to_save, customer_id, missing)
+            if created is not None:
+                return customer_id, created
+            return known, await self._save_card(to_save, account, known)
         # The key is derived from the request: concurrent calls and retries get the same customer. A
         # changed profile needs another key, because Stripe rejects a reused one.
         customer_id = await gateway.create_customer(
@@ -200,13 +212,29 @@ class CardSaver:
         return known
 
 
+def _unless_spent_before(error: GatewayError, call: IdempotentCall | None) -> GatewayError:
+    """Return the error of a call, which is unknown if an earlier run may have spent the nonce.
+
+    Clients send a request again after OUTCOME_UNKNOWN. The gateway refuses the nonce then, although
+    it may have saved the card.
+    """
+    is_spent = isinstance(error, GatewayRefused) and error.field == NONCE_FIELD
+    if not is_spent or call is None or not call.is_continued:
+        return error
+    return GatewayUnknown(
+        "An earlier attempt of this request may have saved the card of the nonce, which is spent. "
+        "Get another nonce of the card, and send it with another idempotency_key."
+    )
+
+
 async def _check_still_saved(
     transaction: Transaction, to_save: CardToSave, customer_id: str, saved: SavedCard
 ) -> None:
     """Check that neither the card was removed nor the customer replaced since the gateway saved it.
 
     Raises:
-        Refusal: OUTCOME_UNKNOWN; the same request saves the card again, if the gateway can.
+        Refusal: OUTCOME_UNKNOWN; the same request, or one with another nonce, saves the card again,
+            if the gateway can.
     """
     if await store.was_removed(
         transaction,
@@ -220,8 +248,10 @@ async def _check_still_saved(
         changed = "The user got another customer"
     else:
         return
+    is_spent = isinstance(to_save.card, CardNonce)
+    again = "Get another nonce" if is_spent else "Send the same request again"
     raise Refusal(
         Reason.ERROR_REASON_OUTCOME_UNKNOWN,
-        f"{changed} while the card was saved. Send the same request again to save it.",
+        f"{changed} while the card was saved. {again} to save it.",
         retry_after_seconds=RETRY_SECONDS,
     )

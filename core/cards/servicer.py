@@ -4,12 +4,10 @@ from core.caller import current_caller
 from core.cards.importing import CustomerImporter
 from core.cards.service import CardsService
 from core.cards.store import Card
-from core.errors import InvalidFields
 from core.gateways.gateway import CardChange, CardData, CardNonce
 from core.idempotency.call import current_call
 from core.messages import env_value, env_word, gateway_value, gateway_word, timestamp
 from core.security.secrets import Secret
-from core.server.validation import REQUIRED
 from nivisco.payments.v1 import cards_pb2 as pb
 from nivisco.payments.v1 import cards_pb2_grpc
 
@@ -138,19 +136,11 @@ class CardsServicer(cards_pb2_grpc.CardsServiceServicer):
 
 
 def _card_to_save(request: pb.CreateAuthorizeCustomerRequest) -> CardData | CardNonce:
-    """Return the card of a request.
-
-    Raises:
-        InvalidFields: it has none, or two.
-    """
+    """Return the card of a request, which has one by the schema."""
     profile, opaque = request.payment_profile, request.opaque_data
-    if request.HasField("payment_profile") and request.HasField("opaque_data"):
-        raise InvalidFields.of("opaque_data", "must not be set beside payment_profile")
     if request.HasField("opaque_data"):
         value, postal_code = Secret(opaque.data_value), opaque.postal_code or None
         return CardNonce(opaque.data_descriptor, value, postal_code)
-    if not request.HasField("payment_profile"):
-        raise InvalidFields.of("payment_profile", REQUIRED)
     return CardData(
         number=Secret(profile.card_number),
         exp_month=profile.exp_month,

@@ -124,6 +124,46 @@ async def was_removed(
     return row is not None
 
 
+async def users_of_cards(
+    transaction: Transaction,
+    *,
+    business_id: str,
+    env: str,
+    gateway: str,
+    gateway_card_ids: Sequence[str],
+) -> dict[str, str]:
+    """Return the users of those cards that are stored, by their ids at the gateway."""
+    rows = await transaction.connection.execute(
+        select(cards.c.gateway_card_id, cards.c.user_id).where(
+            cards.c.business_id == business_id,
+            cards.c.env == env,
+            cards.c.gateway == gateway,
+            cards.c.gateway_card_id.in_(gateway_card_ids),
+        )
+    )
+    return {row.gateway_card_id: row.user_id for row in rows}
+
+
+async def removed_among(
+    transaction: Transaction,
+    *,
+    business_id: str,
+    env: str,
+    gateway: str,
+    gateway_card_ids: Sequence[str],
+) -> set[str]:
+    """Return the ids of those cards at the gateway that were removed."""
+    rows = await transaction.connection.execute(
+        select(removed_cards.c.gateway_card_id).where(
+            removed_cards.c.business_id == business_id,
+            removed_cards.c.env == env,
+            removed_cards.c.gateway == gateway,
+            removed_cards.c.gateway_card_id.in_(gateway_card_ids),
+        )
+    )
+    return set(rows.scalars())
+
+
 async def remove_card(transaction: Transaction, *, business_id: str, card: Card) -> None:
     """Move a card to the removed ones."""
     values = asdict(card)

@@ -55,6 +55,10 @@ class CardData:
     postal_code: str | None = None
 
 
+NONCE_FIELD: Final = "opaque_data.data_value"
+"""The caller's field of a nonce."""
+
+
 @dataclass(frozen=True, slots=True)
 class CardNonce:
     """Card data that the cardholder's browser gave to the gateway, to be used once. Never stored.
@@ -349,6 +353,12 @@ class TakesCardData(Protocol):
         self, account: Account, *, user_id: str, name: str, email: str, card: CardData
     ) -> tuple[str, SavedCard]:
         """Create or find a customer and card, and return the customer's id and the card."""
+        ...
+
+    async def create_customer_with_nonce(
+        self, account: Account, *, user_id: str, name: str, email: str, nonce: CardNonce
+    ) -> tuple[str, SavedCard | None]:
+        """Create a customer with the card of a nonce; no card if the customer existed."""
         ...
 
 

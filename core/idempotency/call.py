@@ -104,6 +104,8 @@ class IdempotentCall:
     env: str | None = None
     """Environment that the request resolved to, or the first one with the key, once that is found.
     None if the action has none."""
+    is_continued: bool = False
+    """Whether an earlier run with the key ended without an outcome, or is running elsewhere."""
     is_kept: bool = False
     """Whether the answer is stored."""
     sealed_answer: str | None = field(default=None, repr=False)

@@ -105,7 +105,7 @@ class Idempotency:
 
         Returns the payment that an earlier run of the call began; a record without one gets
         `payment_id`. Calls without a key have no record. Afterwards `call.env` is the environment
-        of the earlier run.
+        of the earlier run, and `call.is_continued` whether there was one.
 
         Raises:
             Replay: the record has an answer.
@@ -120,6 +120,7 @@ class Idempotency:
                 continue
             if record.sealed_answer is not None:
                 raise Replay(self._opened(call.record_key, record))
+            call.is_continued = True
             if record.payment_id is None and payment_id is not None:
                 await self.point_to(transaction, call, payment_id)
             return record.payment_id

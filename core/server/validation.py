@@ -25,7 +25,7 @@ from core.money import amount_problem, currency_problem, decimals_problem
 from core.update_mask import mask_problems
 from nivisco.annotations.v1 import annotations_pb2
 from rpc.catalogue import PATTERN_DESCRIPTIONS, service_methods
-from rpc.error_details import MAX_FIELD_PROBLEMS, FieldProblem, printable
+from rpc.error_details import MAX_FIELD_PROBLEMS, FieldProblem, printable_key
 from rpc.update_mask import UPDATE_MASK
 
 
@@ -101,12 +101,13 @@ def _message_check(message: Descriptor, outer: tuple[str, ...]) -> _MessageCheck
 
 
 def _compiled_check(message: Descriptor, outer: tuple[str, ...]) -> _MessageCheck:
-    if message.GetOptions().HasExtension(validate_pb2.message):
-        raise UnknownRule(f"{message.full_name}: rules of whole messages are not supported")
+    message_rules = message.GetOptions().Extensions[validate_pb2.message]
+    _refuse_other_rules(message, message_rules, {"oneof"})
     for oneof in message.oneofs:
         if oneof.GetOptions().HasExtension(validate_pb2.oneof):
             raise UnknownRule(f"{oneof.full_name}: rules of oneofs are not supported")
     checks = [check for field in message.fields if (check := _field_check(field, outer))]
+    checks.extend(_one_of(message, rule) for rule in message_rules.oneof)
     if UPDATE_MASK in message.fields_by_name:
         checks.append(_check_update_mask)
 
@@ -116,6 +117,27 @@ def _compiled_check(message: Descriptor, outer: tuple[str, ...]) -> _MessageChec
             check(value, prefix, found)
 
     return check_message
+
+
+def _one_of(message: Descriptor, rule: validate_pb2.MessageOneofRule) -> _FieldCheck:
+    """At most one of some fields, or one exactly; a problem is of the first one or of another."""
+    _refuse_other_rules(message, rule, {"fields", "required"})
+    names = list(rule.fields)
+    if not names or any(
+        name not in message.fields_by_name or not message.fields_by_name[name].has_presence
+        for name in names
+    ):
+        raise UnknownRule(f"{message.full_name}: a oneof rule is of fields with presence only")
+
+    def check_fields(value: Any, prefix: str, found: list[FieldProblem]) -> None:
+        given = [name for name in names if value.HasField(name)]
+        if rule.required and not given:
+            found.append(FieldProblem(prefix + names[0], REQUIRED))
+        found.extend(
+            FieldProblem(prefix + name, f"must not be set beside {given[0]}") for name in given[1:]
+        )
+
+    return check_fields
 
 
 def _field_check(field: FieldDescriptor, outer: tuple[str, ...]) -> _FieldCheck | None:
@@ -180,7 +202,7 @@ def _string_map(field: FieldDescriptor, rules: validate_pb2.FieldRules) -> _Fiel
         elif sum(len(each.encode()) + len(pairs[each].encode()) for each in pairs) > MAP_BYTES_MAX:
             found.append(FieldProblem(prefix + name, f"must have at most {MAP_BYTES_MAX:,} bytes"))
         for key, value in sorted(pairs.items()):
-            path = f"{prefix}{name}.{printable(key)}"
+            path = f"{prefix}{name}.{printable_key(key)}"
             if problem := next((each for rule in of_keys if (each := rule(key))), None):
                 found.append(FieldProblem(path, f"the key {problem}"))
             else:
@@ -312,7 +334,9 @@ _VALUE_RULES: Final[dict[str, tuple[int, _RulesMaker]]] = {
 }
 
 
-def _refuse_other_rules(field: FieldDescriptor, rules: Message, known: set[str]) -> None:
+def _refuse_other_rules(
+    field: FieldDescriptor | Descriptor, rules: Message, known: set[str]
+) -> None:
     """Raise on a rule that is not supported, also one of a newer buf.validate."""
     for rule, _ in rules.ListFields():
         if rule.name not in known:

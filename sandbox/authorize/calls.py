@@ -60,6 +60,8 @@ class CardInput:
     """As `2030-12`, or masked."""
     code: str
     postal_code: str
+    is_bank_account: bool = False
+    """Whether it is a bank account, whose number is `number`; the rest is empty."""
 
 
 TakeNonce = Callable[[str, str, str], CardInput]

@@ -18,6 +18,8 @@ DECLINED_POSTAL_CODE: Final = "46282"
 WRONG_CARD_CODE: Final = "901"
 """The guide's card code that does not match, as if the account declines such cards."""
 REASON_MAX: Final = 351
+ECHECK: Final = "eCheck"
+"""The account type of a bank account, in place of a card's brand."""
 
 _BRANDS: Final = {
     "370000000000002": "AmericanExpress",

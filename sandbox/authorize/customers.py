@@ -23,6 +23,7 @@ from sandbox.authorize.calls import (
     generate_id,
 )
 from sandbox.authorize.cards import (
+    ECHECK,
     ChargeResult,
     charge_card,
     find_brand,
@@ -181,17 +182,23 @@ def _show_card(call: Call, card: Record) -> Fields:
     """Return a card with its number masked; its date is shown on request."""
     is_unmasked = call.request.text("unmaskExpirationDate") in _TRUE
     bill_to = [*card.body["bill_to"].items()]
-    shown: Sequence[Field] = [
-        ("cardNumber", f"XXXX{card.body['last4']}"),
-        ("expirationDate", card.body["expiration_date"] if is_unmasked else "XXXX"),
-        ("cardType", card.body["brand"]),
-    ]
+    number = f"XXXX{card.body['last4']}"
+    shown: Field = (
+        "creditCard",
+        [
+            ("cardNumber", number),
+            ("expirationDate", card.body["expiration_date"] if is_unmasked else "XXXX"),
+            ("cardType", card.body["brand"]),
+        ],
+    )
+    if card.body["brand"] == ECHECK:
+        shown = ("bankAccount", [("accountNumber", number)])
     return [
         ("customerType", card.body.get("customer_type") or None),
         ("billTo", bill_to or None),
         ("customerPaymentProfileId", card.id),
         ("defaultPaymentProfile", "true" if card.body.get("is_default") else None),
-        ("payment", [("creditCard", shown)]),
+        ("payment", [shown]),
     ]
 
 
@@ -254,7 +261,7 @@ def _read_card(
         date = stored.body["expiration_date"]
     bill_to = {name: profile.text(f"billTo/{name}") for name in _BILL_TO}
     body = {
-        "brand": find_brand(number) or "",
+        "brand": ECHECK if given.is_bank_account else find_brand(number) or "",
         "last4": number[-4:],
         "expiration_date": date,
         "postal_code": bill_to["zip"] or given.postal_code,
@@ -286,6 +293,8 @@ def _get_validation_result(
 ) -> ChargeResult:
     if not private["fingerprint"]:
         return get_result(6)
+    if body["brand"] == ECHECK:
+        return get_result(1)
     if not _EXPIRATION_DATE.fullmatch(body["expiration_date"]):
         return get_result(7)
     today = datetime.datetime.fromtimestamp(call.now, datetime.UTC)

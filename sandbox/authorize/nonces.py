@@ -1,4 +1,4 @@
-"""Stands in for Accept.js: gives a nonce for card data, which a request can use once.
+"""Stands in for Accept.js: gives a nonce for a card or a bank account, to be used once.
 
 Accept.js posts a securePaymentContainerRequest as JSON to the API's path, from the cardholder's
 browser: https://developer.authorize.net/api/reference/features/acceptjs.html. Card data stays in
@@ -25,6 +25,7 @@ NONCES_MAX: Final = 10_000
 _DATE: Final = re.compile(r"(0[1-9]|1[0-2])(20[0-9]{2})")
 """Month and year, as Accept.js sends them."""
 _CODE: Final = re.compile(r"[0-9]{3,4}")
+_ACCOUNT_NUMBER: Final = re.compile(r"[0-9]{1,17}")
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,37 +75,48 @@ class Nonces:
         return given.card
 
     def _give(self, request: Mapping[str, Any]) -> str:
-        login_id, token = _authenticated(request), request["data"]["token"]
-        date = _DATE.fullmatch(token.get("expirationDate", ""))
-        if find_brand(token.get("cardNumber", "")) is None:
-            raise ApiError("E_WC_05", "Please provide valid credit card number.")
-        if date is None:
-            raise ApiError("E_WC_08", "Expiration date must be in the future.")
-        if not _CODE.fullmatch(token.get("cardCode", "000")):
-            raise ApiError("E_WC_15", "Please provide valid CVV.")
+        login_id, data = _authenticated(request), request["data"]
+        given = _read_card(data["token"]) if "token" in data else _read_bank(data["bankToken"])
         value = secrets.token_urlsafe(96)
-        self._given[value] = _Given(
-            get_account(login_id),
-            CardInput(
-                token["cardNumber"],
-                f"{date[2]}-{date[1]}",
-                token.get("cardCode", ""),
-                token.get("zip", ""),
-            ),
-            self._clock() + LIFE_SECONDS,
-        )
+        self._given[value] = _Given(get_account(login_id), given, self._clock() + LIFE_SECONDS)
         while len(self._given) > NONCES_MAX:
             del self._given[next(iter(self._given))]
         return value
+
+
+def _read_card(token: Mapping[str, str]) -> CardInput:
+    date = _DATE.fullmatch(token.get("expirationDate", ""))
+    if find_brand(token.get("cardNumber", "")) is None:
+        raise ApiError("E_WC_05", "Please provide valid credit card number.")
+    if date is None:
+        raise ApiError("E_WC_08", "Expiration date must be in the future.")
+    if not _CODE.fullmatch(token.get("cardCode", "000")):
+        raise ApiError("E_WC_15", "Please provide valid CVV.")
+    return CardInput(
+        token["cardNumber"],
+        f"{date[2]}-{date[1]}",
+        token.get("cardCode", ""),
+        token.get("zip", ""),
+    )
+
+
+def _read_bank(token: Mapping[str, str]) -> CardInput:
+    """Return a bank account; any number is taken, as the sandbox debits none."""
+    number = token.get("accountNumber", "")
+    if not _ACCOUNT_NUMBER.fullmatch(number):
+        raise ApiError("E_WC_27", "Please provide valid account number.")
+    return CardInput(number, "", "", "", is_bank_account=True)
 
 
 def _read(body: bytes) -> Mapping[str, Any]:
     """Return the content of a request; raises E00003 for one of another shape."""
     try:
         match json.loads(body):
-            case {"securePaymentContainerRequest": {"data": {"token": dict(token)}} as request} if (
-                all(isinstance(value, str) for value in token.values())
-            ):
+            case {
+                "securePaymentContainerRequest": {
+                    "data": {"token": dict(token)} | {"bankToken": dict(token)}
+                } as request
+            } if all(isinstance(value, str) for value in token.values()):
                 return dict(request)
     except (ValueError, RecursionError):
         pass

@@ -40,6 +40,8 @@ _RECURRING = request_fields(recurring_pb2.CreateRecurringRequest.DESCRIPTOR)
             "updates.metadata.tier=gold",
             '{"updates": {"metadata": {"tier": "gold"}}}',
         ),
+        (_UPDATE_USER, "updates.metadata=", '{"updates": {"metadata": {}}}'),
+        (_UPDATE_USER, "updates.metadata=null", '{"updates": {"metadata": {}}}'),
         (_CHARGE, "env=test", '{"env": "TEST"}'),
         (_CHARGE, "gateway=Stripe", '{"gateway": "stripe"}'),
         (_RECORDS, "page=2", '{"page": 2}'),
@@ -87,6 +89,8 @@ def test_a_wrong_argument_is_refused_with_the_right_form(
 def test_a_field_is_not_given_twice() -> None:
     with pytest.raises(click.UsageError, match="amount is given twice"):
         build_payload(["amount=1", "amount=2"], _CHARGE)
+    with pytest.raises(click.UsageError, match=r"metadata\.a is given twice"):
+        build_payload(["metadata.a=1", "metadata.a=2"], _CHARGE)
 
 
 def test_several_values_make_one_object() -> None:
@@ -99,6 +103,9 @@ def test_values_are_set_in_the_object_of_a_file(tmp_path: Path) -> None:
     file.write_text('{"user": {"name": "A", "email": "a@b.c"}, "unknown": 1.10}')
     built = build_payload([f"@{file}", "user.name=B"], _CREATE_USER)
     assert exact_json.write(built) == ('{"user": {"name": "B", "email": "a@b.c"}, "unknown": 1.10}')
+    file.write_text('{"metadata": {"order_id": "1", "b": "2"}}')
+    built = build_payload([f"@{file}", "metadata.order_id=2"], _CHARGE)
+    assert built == {"metadata": {"order_id": "2", "b": "2"}}
 
 
 def test_a_payload_comes_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:

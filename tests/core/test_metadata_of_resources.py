@@ -209,14 +209,11 @@ async def test_an_update_of_a_job_replaces_all_pairs_or_clears_them(business: Bu
     assert await listed(business, jobs, metadata=OTHER) == []
 
 
-async def test_the_gateway_gets_the_pairs_and_ours_win(shop: Business, gateway: Gateway) -> None:
+async def test_the_gateway_gets_the_pairs_beside_ours(shop: Business, gateway: Gateway) -> None:
     pairs = PAIRS | {"payment_id": "mine"}
     charged = await shop.call(charge_request(await card_holder(shop), metadata=pairs))
     (intent,) = await gateway.charges()
-    assert intent["metadata"] == PAIRS | {
-        "payment_id": charged.payment_id,
-        "nivisco_payment_id": charged.payment_id,
-    }
+    assert intent["metadata"] == pairs | {"nivisco_payment_id": charged.payment_id}
     shown: Any = await _payment_of(shop, charged.payment_id)
     assert dict(shown.metadata) == pairs
     await shop.call(refund_request(charged.payment_id, 1, metadata=OTHER))

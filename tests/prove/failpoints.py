@@ -45,6 +45,7 @@ _VERB_OF_METHOD: Final = {
     "update_card": "update_card",
     "create_customer": "create_customer",
     "create_customer_with_card": "create_customer",
+    "create_customer_with_nonce": "create_customer",
     "look_up_charge": "look_up_charge",
     "refund": "refund",
     "look_up_refund": "look_up_refund",

@@ -2,9 +2,8 @@
 
 import pytest
 
-from rpc.error_details import FieldProblem, printable
+from rpc.error_details import MAX_SENT_BYTES, FieldProblem, printable
 from transcoding.field_problems import (
-    MAX_SENT_BYTES,
     FieldProblems,
     did_you_mean,
 )

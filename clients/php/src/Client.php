@@ -596,8 +596,9 @@ final class Client
      *   cardholder, by a SetupIntent. If the cardholder must authenticate, the error is
      *   AUTHENTICATION_REQUIRED, with the id of the SetupIntent as `transaction_id`; finish
      *   it in the browser with `client_secret`. The card is saved when Stripe's event
-     *   `setup_intent.succeeded` arrives, or when the request is sent again without or with
-     *   another `idempotency_key`. Defaults to false: the bank asks at a charge.
+     *   `setup_intent.succeeded` arrives, or when the request of a `pm_…` is sent again
+     *   without or with another `idempotency_key`. A `tok_…` can be used once, so its
+     *   request cannot be sent again. Defaults to false: the bank asks at a charge.
      * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
@@ -649,11 +650,14 @@ final class Client
      * - opaque_data: The card to save as a nonce of Authorize.Net's browser library
      *   Accept.js, in place of `payment_profile`: no card number passes through your
      *   server. A nonce can be used once within 15 minutes; after any error but
-     *   GATEWAY_UNAVAILABLE, get another one, and use another `idempotency_key`. A card
+     *   GATEWAY_UNAVAILABLE, get another one, and use another `idempotency_key`. After
+     *   OUTCOME_UNKNOWN the same request can save the card if the nonce did not reach the
+     *   gateway, and is OUTCOME_UNKNOWN again if it did. A bank account is refused. A card
      *   that the customer has already stays as it is, with its expiry date.
      * - opaque_data.data_descriptor: Kind of the nonce, `COMMON.ACCEPT.INAPP.PAYMENT`. Must
      *   be COMMON.ACCEPT.INAPP.PAYMENT.
-     * - opaque_data.data_value: The nonce. Must be a nonce of Accept.js.
+     * - opaque_data.data_value: The nonce. Must have at most 4096 characters. Must be a
+     *   nonce of Accept.js.
      * - opaque_data.postal_code: Postal code of the billing address, at most 20 characters.
      * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
@@ -818,7 +822,8 @@ final class Client
      * - gateway: Gateway that has the customer.
      * - customer_id: Id of the customer at the gateway: a Stripe customer (`cus_…`) or the
      *   id of an Authorize.Net customer profile. Must be a Stripe customer, which begins
-     *   with cus_, or the digits of an Authorize.Net customer profile id.
+     *   with cus_, or the digits of an Authorize.Net customer profile id, which begins with
+     *   no 0.
      * - env: Environment. Defaults to the business's default environment.
      * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *

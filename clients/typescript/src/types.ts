@@ -365,7 +365,7 @@ export interface PaymentProfile {
 export interface OpaqueData {
   /** Kind of the nonce, `COMMON.ACCEPT.INAPP.PAYMENT`. Must be COMMON.ACCEPT.INAPP.PAYMENT. */
   readonly dataDescriptor: string;
-  /** The nonce. Must be a nonce of Accept.js. */
+  /** The nonce. Must have at most 4096 characters. Must be a nonce of Accept.js. */
   readonly dataValue: string;
   /** Postal code of the billing address, at most 20 characters. */
   readonly postalCode?: string | undefined;
@@ -1024,7 +1024,8 @@ export interface CreateStripeCustomerFields {
    * SetupIntent. If the cardholder must authenticate, the error is AUTHENTICATION_REQUIRED,
    * with the id of the SetupIntent as `transaction_id`; finish it in the browser with
    * `client_secret`. The card is saved when Stripe's event `setup_intent.succeeded`
-   * arrives, or when the request is sent again without or with another `idempotency_key`.
+   * arrives, or when the request of a `pm_…` is sent again without or with another
+   * `idempotency_key`. A `tok_…` can be used once, so its request cannot be sent again.
    * Defaults to false: the bank asks at a charge.
    */
   readonly setUp?: boolean | undefined;
@@ -1060,8 +1061,10 @@ export interface CreateAuthorizeCustomerFields {
    * The card to save as a nonce of Authorize.Net's browser library Accept.js, in place of
    * `payment_profile`: no card number passes through your server. A nonce can be used once
    * within 15 minutes; after any error but GATEWAY_UNAVAILABLE, get another one, and use
-   * another `idempotency_key`. A card that the customer has already stays as it is, with
-   * its expiry date.
+   * another `idempotency_key`. After OUTCOME_UNKNOWN the same request can save the card if
+   * the nonce did not reach the gateway, and is OUTCOME_UNKNOWN again if it did. A bank
+   * account is refused. A card that the customer has already stays as it is, with its
+   * expiry date.
    */
   readonly opaqueData?: OpaqueData | undefined;
 }
@@ -1154,7 +1157,7 @@ export interface ImportCustomerFields {
   /**
    * Id of the customer at the gateway: a Stripe customer (`cus_…`) or the id of an
    * Authorize.Net customer profile. Must be a Stripe customer, which begins with cus_, or
-   * the digits of an Authorize.Net customer profile id.
+   * the digits of an Authorize.Net customer profile id, which begins with no 0.
    */
   readonly customerId: string;
   /** Environment. Defaults to the business's default environment. */

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from core.gateways.gateway import NONCE_FIELD
+
 
 class Meaning(enum.Enum):
     """Meaning of a code."""
@@ -66,7 +68,7 @@ _UNSUPPORTED: Final = _declined("card_not_supported", "This type of card is not 
 _NO_NONCE: Final = _refused(
     "Authorize.Net does not take the nonce: it was used, has expired after 15 minutes, or is of "
     "another account. Get another one with Accept.js.",
-    "opaque_data.data_value",
+    NONCE_FIELD,
 )
 _PROCESSING: Final = _declined(
     "processing_error", "An error occurred while processing the card. Try again in a little bit."

@@ -6,9 +6,9 @@ gateway refuses duplicates of both (E00039), so that a repeated call finds what 
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import UTC, datetime
-from typing import ParamSpec
+from typing import Final, ParamSpec
 
 from core.gateways.authorize import requests
 from core.gateways.authorize.profiles import (
@@ -17,6 +17,8 @@ from core.gateways.authorize.profiles import (
     check_saved,
     customer_id_of,
     found_customer_id,
+    is_bank_account,
+    is_missing,
     read_profile,
     same_card_id,
     saved_card,
@@ -31,6 +33,7 @@ from core.gateways.gateway import (
     CardData,
     CardNonce,
     CustomerMissing,
+    GatewayError,
     GatewayRefused,
     GatewayUnavailable,
     GatewayUnknown,
@@ -38,6 +41,9 @@ from core.gateways.gateway import (
 )
 
 _Parameters = ParamSpec("_Parameters")
+
+READ_PAUSES: Final = (0.5, 1.0, 2.0)
+"""Seconds before each further read of a card that was just saved and is not found."""
 
 
 class AuthorizeCustomers:
@@ -48,13 +54,15 @@ class AuthorizeCustomers:
         urls: Mapping[str, str],
         timeout_seconds: float = 20.0,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """Use `urls`, a base URL for each environment (TEST, LIVE).
 
         `timeout_seconds` is for one method. The first call creates the pool in its event loop.
-        `now` is the clock that payments are created by.
+        `now` is the clock that payments are created by; `pause` waits some seconds.
         """
         self._now = now
+        self._pause = pause
         self._timeout_seconds = timeout_seconds
         self._transport = AuthorizeTransport(urls, timeout_seconds)
 
@@ -105,6 +113,33 @@ class AuthorizeCustomers:
         assert customer_id is not None, "a new customer has an id"
         assert card_id is not None, "a new card has an id"
         return customer_id, saved_card(card_id, card)
+
+    async def create_customer_with_nonce(
+        self, account: Account, *, user_id: str, name: str, email: str, nonce: CardNonce
+    ) -> tuple[str, SavedCard | None]:
+        """Create a customer profile with the card of a nonce in one call; return id and card.
+
+        One call, as with a card's data. There is no card if the profile existed, and then the nonce
+        may be spent: the caller stores the profile before it sends the nonce again, so that
+        another nonce is sent to that profile.
+
+        Raises:
+            GatewayError: any subclass; CardDeclined if the issuer does not confirm the card, and
+                then no profile is created.
+        """
+        request = built(
+            requests.create_customer, account, user_id=user_id, name=name, email=email, card=nonce
+        )
+        deadline = self._deadline()
+        answer = await self._call(account, request, deadline)
+        customer_id, existed = customer_id_of(answer, account)
+        if existed:
+            return customer_id or await self._find_customer(account, user_id, deadline), None
+        card_id, _ = card_id_of(answer, account)
+        assert customer_id is not None, "a new customer has an id"
+        assert card_id is not None, "a new card has an id"
+        card = await self._card_of_nonce(account, customer_id, card_id, deadline, is_new=True)
+        return customer_id, card
 
     async def save_card(
         self,
@@ -242,15 +277,40 @@ class AuthorizeCustomers:
         unclear answer another nonce of the card finds the existing one.
         """
         request = built(requests.create_card, account, customer_id=customer_id, card=nonce)
-        card_id, _ = card_id_of(await self._call(account, request, deadline), account)
+        card_id, existed = card_id_of(await self._call(account, request, deadline), account)
         if card_id is None:
             raise GatewayRefused(
                 "Authorize.Net has this card of the customer already and does not say which it is. "
-                "Import the customer to have its cards."
+                f"Import the customer {customer_id} to have its cards."
             )
-        read = built(requests.read_card, account, customer_id=customer_id, gateway_card_id=card_id)
+        return await self._card_of_nonce(
+            account, customer_id, card_id, deadline, is_new=not existed
+        )
+
+    async def _card_of_nonce(
+        self, account: Account, customer_id: str, card_id: str, deadline: float, *, is_new: bool
+    ) -> SavedCard:
+        """Read what a nonce saved, which can be unknown to other calls for some seconds.
+
+        Accept.js also gives nonces of bank accounts, which is seen here only. One that `is_new` is
+        deleted: the customer did not have it.
+        """
+        ids = {"customer_id": customer_id, "gateway_card_id": card_id}
+        read = built(requests.read_card, account, **ids)
+        answer = await self._call(account, read, deadline)
+        for seconds in READ_PAUSES:
+            if not is_missing(answer):
+                break
+            await self._pause(seconds)
+            answer = await self._call(account, read, deadline)
+        if is_bank_account(answer):
+            if is_new:
+                delete = built(requests.delete_card, account, **ids)
+                with contextlib.suppress(GatewayError):
+                    ok_answer(await self._call(account, delete, deadline), account)
+            raise GatewayRefused("is of a bank account: there is no card to save", "opaque_data")
         try:
-            return read_profile(await self._call(account, read, deadline), account).card(card_id)
+            return read_profile(answer, account).card(card_id)
         except (CustomerMissing, GatewayUnavailable):
             raise GatewayUnknown(NO_CLEAR_ANSWER) from None
 

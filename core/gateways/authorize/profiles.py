@@ -100,6 +100,16 @@ def read_profile(answer: Answer | Failure, account: Account) -> CardProfile:
     raise GatewayUnknown(NO_CLEAR_ANSWER)
 
 
+def is_missing(answer: Answer | Failure) -> bool:
+    """Return whether the gateway answers that it has no such record."""
+    return isinstance(answer, Answer) and reading_of_call(answer.code).meaning is Meaning.MISSING
+
+
+def is_bank_account(answer: Answer | Failure) -> bool:
+    """Return whether a payment profile that was read is of a bank account."""
+    return isinstance(answer, Answer) and bool(answer.all("paymentProfile/payment/bankAccount"))
+
+
 def _profile_of(profile: Answer) -> CardProfile | None:
     """Return the card of a payment profile, or None if it shows none, such as a bank account."""
     number = profile.text("payment/creditCard/cardNumber")

@@ -76,7 +76,7 @@ def _checked(build: Callable[_Parameters, Request]) -> Callable[_Parameters, Req
 
 @_checked
 def create_customer(
-    account: Account, *, user_id: str, name: str, email: str, card: CardData | None
+    account: Account, *, user_id: str, name: str, email: str, card: CardData | CardNonce | None
 ) -> Request:
     """Build the creation of a customer profile, with a first card if one is given.
 

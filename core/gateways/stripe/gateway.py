@@ -205,7 +205,8 @@ class StripeGateway:
         """
         deadline = self._deadline()
         method_id = await self._method_of(account, token, gateway_key, deadline)
-        intent = await self._setup_with(account, customer_id, method_id, deadline)
+        metadata = setup_metadata(user_id, set_as_primary=set_as_primary)
+        intent = await self._setup_with(account, customer_id, method_id, metadata, deadline)
         if intent is None:
             service = self._client(account).v1.setup_intents
             params: SetupIntentCreateParams = {
@@ -214,7 +215,7 @@ class StripeGateway:
                 "allowed_payment_method_types": ["card"],
                 "confirm": True,
                 "usage": "off_session",
-                "metadata": setup_metadata(user_id, set_as_primary=set_as_primary),
+                "metadata": metadata,
             }
             created = await self._send(
                 account,
@@ -270,9 +271,18 @@ class StripeGateway:
         return str(object_of(created, account, "payment_method", token=True)["id"])
 
     async def _setup_with(
-        self, account: Account, customer_id: str, method_id: str, deadline: float
+        self,
+        account: Account,
+        customer_id: str,
+        method_id: str,
+        metadata: Mapping[str, str],
+        deadline: float,
     ) -> Body | None:
-        """Return the customer's SetupIntent with a payment method: finished, or else waiting."""
+        """Return the customer's SetupIntent with a payment method: finished, or else waiting.
+
+        A waiting one is found by its `metadata`: `find_setup` would not store the card of
+        another's, or not as it was asked for.
+        """
         service = self._client(account).v1.setup_intents
         params: SetupIntentListParams = {
             "customer": customer_id,
@@ -287,7 +297,11 @@ class StripeGateway:
         intents = page.get("data")
         if page.get("object") != "list" or not isinstance(intents, list):
             raise GatewayUnknown("Stripe gave no clear answer.")
-        by_status = {each.get("status"): each for each in reversed(intents)}
+        by_status = {
+            each.get("status"): each
+            for each in reversed(intents)
+            if each.get("status") == "succeeded" or each.get("metadata") == metadata
+        }
         return by_status.get("succeeded") or by_status.get("requires_action")
 
     async def find_card(
@@ -459,11 +473,11 @@ class StripeGateway:
             "confirm": True,
             "off_session": True,
             "metadata": {
+                "payment_id": charge.payment_id,  # for look-ups by cores of before metadata
                 # Its own by their names, to be searched for in Stripe's dashboard: a prefix would
-                # exceed the 40 characters of a key (https://docs.stripe.com/metadata). Ours win.
+                # exceed the 40 characters of a key (https://docs.stripe.com/metadata).
                 **charge.metadata,
                 PAYMENT_ID_KEY: charge.payment_id,
-                "payment_id": charge.payment_id,  # for look-ups by cores of earlier versions
             },
         }
         if charge.description:

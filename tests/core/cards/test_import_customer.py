@@ -7,6 +7,8 @@ from typing import Any
 import aiohttp
 import pytest
 
+from core.cards import store
+from core.database.transactions import Transaction
 from nivisco.payments.v1 import cards_pb2, types_pb2, users_pb2
 from rpc.errors import CoreError
 from tests.core.cards.test_remove_card import GATEWAYS, refused
@@ -169,6 +171,25 @@ async def test_a_customer_is_one_users_only_also_for_concurrent_imports(at: Shop
 
 
 @ON_SQLITE
+@pytest.mark.parametrize("at", ["stripe"], indirect=True)
+async def test_an_import_again_does_not_wait_for_other_imports_of_the_business(
+    at: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked: list[str] = []
+    lock = store.lock_imports
+
+    async def lock_imports(transaction: Transaction, business_id: str) -> None:
+        locked.append(business_id)
+        await lock(transaction, business_id)
+
+    monkeypatch.setattr(store, "lock_imports", lock_imports)
+    user_id, customer_id = await create_user(at.business), await at.customer()
+    first = await at.import_to(user_id, customer_id)
+    assert await at.import_to(user_id, customer_id) == first
+    assert len(locked) == 1
+
+
+@ON_SQLITE
 async def test_a_user_with_cards_of_another_customer_keeps_them(at: Shop) -> None:
     user_id = await create_user(at.business)
     first, second = await at.customer(), await at.customer(with_cards=False)
@@ -188,7 +209,7 @@ async def test_a_refused_import_stores_nothing_and_says_why(at: Shop) -> None:
     await at.delete(deleted)
     other = {"stripe": "12345678", "authorize": "cus_12345678"}[at.name]
     unknown = {"stripe": "cus_unknown", "authorize": "99999999"}[at.name]
-    for wrong in (deleted, unknown, other, "", "cus_" + "x" * 300, "cus_a/b", "CUS_a"):
+    for wrong in (deleted, unknown, other, "", "0123", "cus_" + "x" * 300, "cus_a/b", "CUS_a"):
         with pytest.raises(CoreError) as error:
             await at.import_to(user_id, wrong)
         assert [each.field for each in error.value.fields] == ["customer_id"]

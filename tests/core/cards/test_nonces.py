@@ -75,19 +75,38 @@ async def test_a_refused_or_lost_nonce_stores_no_card_and_another_one_saves_it(
     user_id = await create_user(business)
     declined = by_nonce(user_id, await nonce(gateway, business, cardCode="901"))
     assert await refused(business.call(declined)) == "CARD_DECLINED"
+    books = await gateway.authorize_books(business.login_id)
+    assert not books["customers"]  # it would be created with the card, in one call
     assert await refused(business.call(by_nonce(user_id, "unknown"))) == "INVALID_FIELDS"
-    for step in ("createCustomerPaymentProfile", "getCustomerPaymentProfile"):
+    for step in (
+        "createCustomerProfile",
+        "createCustomerPaymentProfile",
+        "getCustomerPaymentProfile",
+    ):
         await gateway.authorize_fault("reset_after", step)
         lost = by_nonce(user_id, await nonce(gateway, business), idempotency_key=f"lost-{step}")
         assert await refused(business.call(lost)) == "OUTCOME_UNKNOWN"
-        assert await refused(business.call(lost)) == "INVALID_FIELDS"
+        assert await refused(business.call(lost)) == "OUTCOME_UNKNOWN"  # clients send it again
     assert not (await business.call(cards_pb2.GetUserCardsRequest(user_id=user_id))).cards
     saved = await business.call(by_nonce(user_id, await nonce(gateway, business)))
     books = await gateway.authorize_books(business.login_id)
     assert [each["id"] for each in books["cards"]] == [saved.payment_profile_id]
     await gateway.authorize("answers", api_login_id=business.login_id, names_duplicates=False)
     value = await nonce(gateway, business)
-    assert await refused(business.call(by_nonce(user_id, value))) == "GATEWAY_REFUSED"
+    with pytest.raises(CoreError, match=f"Import the customer {saved.customer_profile_id} "):
+        await business.call(by_nonce(user_id, value))
+
+
+async def test_a_nonce_of_a_bank_account_saves_nothing(shop: Business, gateway: Gateway) -> None:
+    business = await with_authorize(shop)
+    user_id = await create_user(business)
+    for _ in range(2):  # the first one creates the profile
+        value = await nonce(gateway, business, accountNumber="4111111")
+        with pytest.raises(CoreError) as error:
+            await business.call(by_nonce(user_id, value))
+        assert [each.field for each in error.value.fields] == ["opaque_data"]
+    books = await gateway.authorize_books(business.login_id)
+    assert (len(books["customers"]), books["cards"]) == (1, [])
 
 
 async def test_a_request_has_card_data_or_a_nonce(shop: Business) -> None:
@@ -99,6 +118,7 @@ async def test_a_request_has_card_data_or_a_nonce(shop: Business) -> None:
     unprintable.opaque_data.postal_code = "7\u0007"
     for wrong, field in (
         (cards_pb2.CreateAuthorizeCustomerRequest(user_id=user_id), "payment_profile"),
+        (cards_pb2.CreateAuthorizeCustomerRequest(), "user_id payment_profile"),
         (both, "opaque_data"),
         (other_kind, "opaque_data.data_descriptor"),
         (by_nonce(user_id, "a b"), "opaque_data.data_value"),
@@ -107,4 +127,4 @@ async def test_a_request_has_card_data_or_a_nonce(shop: Business) -> None:
         with pytest.raises(CoreError) as error:
             await shop.call(wrong)
         assert error.value.reason == "INVALID_FIELDS"
-        assert [each.field for each in error.value.fields] == [field]
+        assert [each.field for each in error.value.fields] == field.split()

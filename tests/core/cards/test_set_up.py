@@ -68,6 +68,30 @@ async def test_the_card_is_saved_when_the_same_request_finds_that_its_holder_aut
         assert (await shop.call(charge_request(user_id))).transaction_id.startswith("pi_")
 
 
+async def test_a_waiting_set_up_of_another_intent_is_not_adopted(
+    shop: Business, gateway: Gateway
+) -> None:
+    at, user_id = Shop(shop, gateway, "stripe"), await create_user(shop)
+    customer = (await save_card(shop, user_id)).customer_id
+    token = await card_of(at, ON_SETUP)
+    form = {"customer": customer, "payment_method": token, "confirm": "true"}
+    theirs = await at.stripe("setup_intents", **form)
+    secondary = await needed(shop.call(set_up(user_id, token)))
+    primary = await needed(shop.call(set_up(user_id, token, set_as_primary=True)))
+    (books,) = await gateway.books()
+    metadata = {each["id"]: each["metadata"] for each in books["setup_intents"]}
+    assert metadata[theirs["id"]] == {}
+    for asked, flag in ((secondary, "false"), (primary, "true")):
+        assert metadata[asked.metadata["transaction_id"]] == {
+            "nivisco_user_id": user_id,
+            "nivisco_set_as_primary": flag,
+        }
+    assert await needed(shop.call(set_up(user_id, token)))
+    assert len((await gateway.books())[0]["setup_intents"]) == 3
+    await gateway.control("authentications", setup_intent=theirs["id"])
+    assert (await shop.call(set_up(user_id, token))).card.last4 == ON_SETUP[-4:]
+
+
 async def test_a_card_is_set_up_once_despite_faults_and_a_refused_one_is_not_saved(
     shop: Business, gateway: Gateway
 ) -> None:

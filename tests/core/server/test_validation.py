@@ -1,8 +1,10 @@
 """Validation refuses the same fields as protovalidate, and those of its own rules."""
 
+import base64
 import itertools
 from collections.abc import Callable
 from typing import Any, cast
+from urllib.parse import quote
 
 import protovalidate
 import pytest
@@ -15,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from buf.validate import validate_pb2
+from core.errors import InvalidFields, status_of
 from core.server import validation
 from core.server.validation import (
     UnknownRule,
@@ -25,7 +28,7 @@ from core.server.validation import (
 from nivisco.internal.v1 import occurrences_pb2, webhooks_pb2
 from nivisco.payments.v1 import business_pb2, cards_pb2, payments_pb2, users_pb2
 from rpc.catalogue import PATTERN_DESCRIPTIONS
-from rpc.error_details import MAX_FIELD_PROBLEMS, printable
+from rpc.error_details import MAX_FIELD_PROBLEMS, printable_key
 from rpc.update_mask import UPDATE_MASK
 from transcoding.schema import is_map
 
@@ -50,11 +53,19 @@ def oracle_paths(message: Message) -> set[str]:
         "".join(
             f".{element.field_name}"
             + (f"[{element.index}]" if element.HasField("index") else "")
-            + (f".{printable(element.string_key)}" if element.HasField("string_key") else "")
+            + (f".{printable_key(element.string_key)}" if element.HasField("string_key") else "")
             for element in violation.proto.field.elements
         ).removeprefix(".")
+        or one_of_path(message)
         for violation in ORACLE.collect_violations(message)
     }
+
+
+def one_of_path(message: Message) -> str:
+    """Return the field that we name for protovalidate's problem of a whole request."""
+    (rule,) = message.DESCRIPTOR.GetOptions().Extensions[validate_pb2.message].oneof
+    given = [name for name in rule.fields if message.HasField(name)]
+    return given[1] if given else str(rule.fields[0])
 
 
 def leaves(message: Message, prefix: str = "") -> dict[str, tuple[FieldDescriptor, Any]]:
@@ -67,7 +78,7 @@ def leaves(message: Message, prefix: str = "") -> dict[str, tuple[FieldDescripto
             if field.message_type is not None:
                 found[f"{path}.currency_code"] = (field, value)
         elif is_map(field):
-            found |= {f"{path}.{printable(key)}": (field, each) for key, each in value.items()}
+            found |= {f"{path}.{printable_key(key)}": (field, each) for key, each in value.items()}
         elif field.is_repeated:
             for index, item in enumerate(value):
                 found |= leaves(item, f"{path}[{index}].")
@@ -230,7 +241,7 @@ def test_a_field_has_one_problem_which_never_echoes_its_value(request_: Message)
         ),
         (
             charge(metadata={"k" * 70: "x"}),
-            f"metadata.{'k' * 64}",
+            f"metadata.{'k' * 40}",
             "the key must be 1 to 40 printable characters without [, ] and backslashes",
         ),
         (
@@ -399,6 +410,7 @@ def message_with(
 
 
 FieldRules, StringRules = validate_pb2.FieldRules, validate_pb2.StringRules
+MessageRules, OneofRule = validate_pb2.MessageRules, validate_pb2.MessageOneofRule
 INT32 = descriptor_pb2.FieldDescriptorProto.TYPE_INT32
 MESSAGE = descriptor_pb2.FieldDescriptorProto.TYPE_MESSAGE
 
@@ -427,7 +439,8 @@ MESSAGE = descriptor_pb2.FieldDescriptorProto.TYPE_MESSAGE
         (message_with(FieldRules(double=validate_pb2.DoubleRules(gte=1))), "double"),
         (message_with(repeated=True), "repeated"),
         (message_with(kind=MESSAGE), "contains itself"),
-        (message_with(message_rules=validate_pb2.MessageRules()), "whole messages"),
+        (message_with(message_rules=MessageRules(cel_expression=["true"])), "MessageRules.cel_exp"),
+        (message_with(message_rules=MessageRules(oneof=[OneofRule(fields=["a"])])), "presence"),
         (message_with(oneof_rules=validate_pb2.OneofRules(required=True)), "oneofs"),
     ],
 )
@@ -435,6 +448,14 @@ def test_an_unsupported_rule_is_refused_by_its_field(message: Descriptor, named:
     request = message_factory.GetMessageClass(message)()
     with pytest.raises(UnknownRule, match=rf"^made\d+\.Made.*({named})"):
         problems(request)
+
+
+def test_the_problems_of_the_longest_keys_fit_in_the_metadata_of_an_answer() -> None:
+    """gRPC may answer RESOURCE_EXHAUSTED instead from 8 KiB on."""
+    pairs = {"\U0001f600" * 62 + f"{number:02}": "a" for number in range(MAX_FIELD_PROBLEMS)}
+    status = status_of(InvalidFields(problems(charge(metadata=pairs))))
+    trailers = base64.b64encode(status.SerializeToString()).decode() + quote(status.message)
+    assert len(trailers) < 7 * 1024
 
 
 def test_every_rule_of_the_schema_compiles() -> None:

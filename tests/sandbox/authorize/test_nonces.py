@@ -20,7 +20,8 @@ def request(login_id: str = LOGIN, **token: Any) -> bytes:
     """Return the request of Accept.js."""
     content = {
         "merchantAuthentication": {"name": login_id, "clientKey": "an obviously fake client key"},
-        "data": {"type": "TOKEN", "id": "1", "token": TOKEN | token},
+        "data": {"type": "TOKEN", "id": "1"}
+        | ({"bankToken": token} if "accountNumber" in token else {"token": TOKEN | token}),
     }
     return json.dumps({"securePaymentContainerRequest": content}).encode()
 
@@ -95,6 +96,7 @@ def test_a_nonce_is_of_one_account_for_fifteen_minutes(
         (request(cardNumber=""), "E_WC_05"),
         (request(expirationDate="132060"), "E_WC_08"),
         (request(cardCode="12"), "E_WC_15"),
+        (request(accountNumber="12a"), "E_WC_27"),
         (request(""), "E00007"),
         (request(zip=1), "E00003"),
         (b"{}", "E00003"),

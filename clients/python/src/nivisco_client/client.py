@@ -578,7 +578,8 @@ class Nivisco(Connection):
                 is AUTHENTICATION_REQUIRED, with the id of the SetupIntent as
                 `transaction_id`; finish it in the browser with `client_secret`. The card is
                 saved when Stripe's event `setup_intent.succeeded` arrives, or when the
-                request is sent again without or with another `idempotency_key`. Defaults to
+                request of a `pm_…` is sent again without or with another `idempotency_key`.
+                A `tok_…` can be used once, so its request cannot be sent again. Defaults to
                 false: the bank asks at a charge.
             idempotency_key: Key of this call. Defaults to a new one for every call.
 
@@ -628,8 +629,11 @@ class Nivisco(Connection):
             opaque_data: The card to save as a nonce of Authorize.Net's browser library
                 Accept.js, in place of `payment_profile`: no card number passes through your
                 server. A nonce can be used once within 15 minutes; after any error but
-                GATEWAY_UNAVAILABLE, get another one, and use another `idempotency_key`. A
-                card that the customer has already stays as it is, with its expiry date.
+                GATEWAY_UNAVAILABLE, get another one, and use another `idempotency_key`.
+                After OUTCOME_UNKNOWN the same request can save the card if the nonce did
+                not reach the gateway, and is OUTCOME_UNKNOWN again if it did. A bank
+                account is refused. A card that the customer has already stays as it is,
+                with its expiry date.
             idempotency_key: Key of this call. Defaults to a new one for every call.
 
         Raises:
@@ -800,7 +804,7 @@ class Nivisco(Connection):
             customer_id: Id of the customer at the gateway: a Stripe customer (`cus_…`) or
                 the id of an Authorize.Net customer profile. Must be a Stripe customer,
                 which begins with cus_, or the digits of an Authorize.Net customer profile
-                id.
+                id, which begins with no 0.
             env: Environment. Defaults to the business's default environment.
             idempotency_key: Key of this call. Defaults to a new one for every call.
 

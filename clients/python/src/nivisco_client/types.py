@@ -427,7 +427,7 @@ class OpaqueData:
     data_descriptor: str
     """Kind of the nonce, `COMMON.ACCEPT.INAPP.PAYMENT`. Must be COMMON.ACCEPT.INAPP.PAYMENT."""
     data_value: str = field(repr=False)
-    """The nonce. Must be a nonce of Accept.js."""
+    """The nonce. Must have at most 4096 characters. Must be a nonce of Accept.js."""
     postal_code: str | None = None
     """Postal code of the billing address, at most 20 characters."""
 

@@ -217,8 +217,9 @@ class CreateStripeCustomerRequest(_message.Message):
     """Whether the card's bank is asked now to allow charges without the cardholder, by a SetupIntent.
     If the cardholder must authenticate, the error is AUTHENTICATION_REQUIRED, with the id of the
     SetupIntent as `transaction_id`; finish it in the browser with `client_secret`. The card is
-    saved when Stripe's event `setup_intent.succeeded` arrives, or when the request is sent again
-    without or with another `idempotency_key`. Defaults to false: the bank asks at a charge.
+    saved when Stripe's event `setup_intent.succeeded` arrives, or when the request of a `pm_…` is
+    sent again without or with another `idempotency_key`. A `tok_…` can be used once, so its
+    request cannot be sent again. Defaults to false: the bank asks at a charge.
     """
     def __init__(
         self,
@@ -279,7 +280,7 @@ Global___CreateStripeCustomerResponse: _TypeAlias = CreateStripeCustomerResponse
 
 @_typing.final
 class CreateAuthorizeCustomerRequest(_message.Message):
-    """Request for CreateAuthorizeCustomer."""
+    """Request for CreateAuthorizeCustomer. The card is in `payment_profile` or in `opaque_data`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -388,7 +389,9 @@ class CreateAuthorizeCustomerRequest(_message.Message):
         """The card to save as a nonce of Authorize.Net's browser library Accept.js, in place of
         `payment_profile`: no card number passes through your server. A nonce can be used once within
         15 minutes; after any error but GATEWAY_UNAVAILABLE, get another one, and use another
-        `idempotency_key`. A card that the customer has already stays as it is, with its expiry date.
+        `idempotency_key`. After OUTCOME_UNKNOWN the same request can save the card if the nonce did not
+        reach the gateway, and is OUTCOME_UNKNOWN again if it did. A bank account is refused. A card
+        that the customer has already stays as it is, with its expiry date.
         """
 
     def __init__(

@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from core.gateways.authorize.codes import reading_of_transaction
+from core.gateways.authorize.customers import READ_PAUSES
 from core.gateways.authorize.gateway import AuthorizeGateway
 from core.gateways.authorize.profiles import card_id_of
 from core.gateways.authorize.requests import Request
@@ -18,6 +19,7 @@ from core.gateways.authorize.responses import error_of
 from core.gateways.authorize.xml import parse_answer
 from core.gateways.gateway import (
     CardDeclined,
+    CardNonce,
     CustomerMissing,
     GatewayError,
     GatewayRefused,
@@ -26,6 +28,7 @@ from core.gateways.gateway import (
     SavedCard,
     Succeeded,
 )
+from core.security.secrets import Secret
 from sandbox.authorize.xml import Field, messages, write
 from tests.core.gateways.running import serving
 from tests.core.gateways.running_authorize import (
@@ -315,6 +318,39 @@ async def answering_duplicates(
 
     async with serving(answer) as url, authorize_at(url) as gateway:
         yield gateway, sent
+
+
+@pytest.mark.parametrize(("unknown", "found"), [(0, True), (2, True), (9, False)])
+async def test_the_card_of_a_nonce_is_read_again_while_its_new_profile_is_unknown(
+    unknown: int, found: bool
+) -> None:
+    pauses: list[float] = []
+    reads = 0
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+
+    async def answer(request: web.Request) -> web.Response:
+        nonlocal reads
+        if "createCustomerProfileRequest" in await request.text():
+            ids = ("customerPaymentProfileIdList", [("numericString", "52")])
+            return xml("createCustomerProfileResponse", [OK, ("customerProfileId", "51"), ids])
+        reads += 1
+        if reads <= unknown:
+            missing = messages("Error", "E00040", "The record cannot be found.")
+            return xml("getCustomerPaymentProfileResponse", [missing])
+        shown = ("paymentProfile", OURS[1])
+        return xml("getCustomerPaymentProfileResponse", [OK, shown])
+
+    nonce = CardNonce("COMMON.ACCEPT.INAPP.PAYMENT", Secret("nonce"))
+    async with serving(answer) as url, authorize_at(url, pause=pause) as gateway:
+        made = gateway.create_customer_with_nonce(MERCHANT, **JANE, nonce=nonce)
+        if found:
+            assert await made == ("51", SavedCard("52", "unknown", "1111", 12, 2060))
+        else:
+            with pytest.raises(GatewayUnknown):
+                await made
+    assert pauses == list(READ_PAUSES[:unknown])
 
 
 async def test_a_card_that_is_deleted_during_the_call_is_unknown() -> None:
