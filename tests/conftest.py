@@ -1,5 +1,6 @@
 """Fixtures for all tests: processes and databases."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,17 @@ from tests.processes import Running, Start, start_process
 
 __all__ = ["pytest_configure", "pytest_runtest_setup", "pytest_terminal_summary"]
 """Hooks of tests/optional_programs.py, which pytest looks up here."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quiet_poller() -> None:
+    """Keep out of all logs what gRPC's poller says of the closed loops of earlier tests.
+
+    It serves all loops. A test that looks for the one error in the log would find it by chance.
+    """
+    logging.getLogger("asyncio").addFilter(
+        lambda record: "PollerCompletionQueue" not in record.getMessage()
+    )
 
 
 @pytest.fixture
