@@ -152,8 +152,9 @@ async def test_an_unreachable_core_is_retried_and_readyz_shows_it(
         core.add("a", 1)
         async with serving(core, int(target.rpartition(":")[2])):
             await core.until(lambda: len(core.executed) == 1)
+            await running.until_metric("nivisco_scheduler_in_flight", 0)  # it has the answer, too
             assert (await running.get("/readyz"))[0] == 200
-    messages = [each.getMessage() for each in caplog.records if each.name == "scheduler"]
+            messages = [each.getMessage() for each in caplog.records if each.name == "scheduler"]
     assert messages == [
         "claim succeeded, scheduler is ready",
         "claim failed, retrying",
