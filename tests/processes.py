@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-_PATIENCE_SECONDS = 20.0
+_PATIENCE_SECONDS = 60.0
 FREE_PORTS = ("--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--sandbox", "127.0.0.1:0")
 """Options of `nivisco up`."""
 

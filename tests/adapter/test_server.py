@@ -138,7 +138,7 @@ async def test_a_disconnect_cancels_the_call_to_the_core(
     writer.write(head + VALIDATE)
     await begun.wait()
     writer.transport.abort()
-    await asyncio.wait_for(cancelled.wait(), 5)
+    await asyncio.wait_for(cancelled.wait(), 30)
 
 
 async def test_a_compressed_body_is_not_decompressed(client: AdapterClient) -> None:
@@ -313,7 +313,7 @@ async def test_stopping_closes_idle_connections_at_once(settings: AdapterSetting
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         await reader.readuntil(b'{"status":"alive"}')
         client.stop.set()
-        assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert await asyncio.wait_for(reader.read(), 30) == b""
         writer.close()
 
 

@@ -169,7 +169,7 @@ async def test_bodies_in_memory_are_limited_by_what_arrived(
     head += b"Content-Length: %d\r\n\r\n" % MAX_WEBHOOK_BYTES
     body = b"x" * 20_000
     settings = replace(settings, webhook_failures_per_minute=1000)
-    async with asyncio.timeout(8), running_adapter(settings) as client:
+    async with asyncio.timeout(30), running_adapter(settings) as client:
         slow = [(await asyncio.open_connection(*client.address))[1] for _ in range(50)]
         for writer in slow:
             writer.write(head + b"x")

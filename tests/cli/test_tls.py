@@ -18,7 +18,7 @@ from tests.tls_probing import Address, pinned, shake_hands
 _CLI = ("-P", "-m", "cli")
 _TOKEN = "operator-token-for-tests-" + "0" * 16
 _SCHEDULERS_TOKEN = "scheduler-token-for-tests-" + "0" * 16
-_PATIENCE_SECONDS = 20.0
+_PATIENCE_SECONDS = 60.0
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tests.end_to_end.signing import SIGNATURE_KEY, STRIPE_SECRET
 from tests.end_to_end.test_webhooks import add_payment, database, new_business, stack
 
 __all__ = ["database", "stack"]  # fixtures
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 60.0
 
 
 async def control(stack: Stack, path: str, **body: Any) -> dict[str, Any]:

@@ -37,7 +37,7 @@ from tests.rpc.scripted_core import (
 
 VALIDATE = methods_by_path()[VALIDATE_PATH].descriptor
 UNKNOWN_METHOD = methods_by_path()["/nivisco.payments.v1.KeysService/GetStripePublicKey"].descriptor
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
 
 
 @pytest.fixture

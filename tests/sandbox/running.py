@@ -81,7 +81,7 @@ class Sandbox:
 
     async def wait_until_delayed(self, requests: int) -> None:
         """Wait until this many requests are delayed by a fault."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while (await self.control("GET", "faults"))[1]["holding"] < requests:
                 pass
 

@@ -95,7 +95,7 @@ class TestEffects:
         impatient.cancel()
         await asyncio.wait([impatient])
         await sandbox.control("DELETE", "faults")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while await count_charges(sandbox) == 0:
                 pass
         status, headers, _ = await sandbox.call_with_headers(
@@ -112,7 +112,7 @@ class TestEffects:
         await sandbox.wait_until_delayed(1)
         assert await count_charges(sandbox) == 0
         await sandbox.control("DELETE", "faults")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while await count_charges(sandbox) == 0:
                 pass
         _, headers, _ = await sandbox.call_with_headers("POST", CHARGE, form, Idempotency_Key="k")
@@ -125,7 +125,7 @@ class TestEffects:
             await sandbox.call("POST", CHARGE, form, Idempotency_Key="k")
         assert (await sandbox.call("POST", CHARGE, form, Idempotency_Key="k"))[0] == 200
         await sandbox.control("DELETE", "faults")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while (await sandbox.control("GET", "faults"))[1]["holding"]:
                 pass
         assert await count_charges(sandbox) == 1

@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 
 import aiohttp
@@ -54,15 +53,22 @@ class TestStopping:
             assert status == 200
             assert len((await second.books())["charges"]) == 2
 
-    async def test_an_idle_connection_does_not_delay_the_stop(self, tmp_path: Path) -> None:
-        async with aiohttp.ClientSession() as caller:
-            async with running_sandbox(tmp_path) as running:
-                async with caller.get(f"{running.url}/healthz") as answer:
-                    assert answer.status == 200
-                stopping = time.monotonic()
-            assert time.monotonic() - stopping < 1.5
+    async def test_an_idle_connection_does_not_delay_the_stop(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("sandbox.server.SHUTDOWN_SECONDS", 3600)
+        async with (
+            asyncio.timeout(60),
+            aiohttp.ClientSession() as caller,
+            running_sandbox(tmp_path) as running,
+            caller.get(f"{running.url}/healthz") as answer,
+        ):
+            assert answer.status == 200
 
-    async def test_a_request_in_flight_is_answered_before_the_stop(self, tmp_path: Path) -> None:
+    async def test_a_request_in_flight_is_answered_before_the_stop(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("sandbox.server.SHUTDOWN_SECONDS", 60)
         async with running_sandbox(tmp_path) as running:
             await running.schedule_fault("delay", seconds=1)
             caller = aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"})

@@ -241,7 +241,7 @@ class TestReceivers:
             del form["customer"]
             for _ in range(IN_FLIGHT_MAX):
                 await sandbox.call("POST", "/v1/payment_intents", form, key="sk_test_hanging_a")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await refund(sandbox, intent)
                 while len(healthy.events) < 4:
                     await sandbox.control("GET", "webhooks")
@@ -262,7 +262,7 @@ class TestReceivers:
             await sandbox.call("POST", "/v1/payment_intents", form, key=key)
             await charge_card(sandbox)
             await sandbox.control("POST", "webhooks/deliver", {"repeat": 2})
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while len(healthy.events) < 4:
                     await sandbox.control("GET", "webhooks")
             assert hanging.most_waiting == 1  # in order: the next waits for it

@@ -23,7 +23,7 @@ SHOP = Account("TEST", "sk_test_shop1_a")
 REVOKED_KEY = "sk_test_shop1_revoked"
 INTENTS = {"path": "/v1/payment_intents", "method": "POST"}
 LISTS = {"path": "/v1/payment_intents", "method": "GET"}
-SHORT_SECONDS = 0.4
+SHORT_SECONDS = 1.5
 """A timeout for cases that reach it."""
 
 numbers = itertools.count(1)

@@ -27,8 +27,8 @@ from tests.core.gateways import running as stripe
 from tests.core.gateways import running_authorize as authorize
 from tests.sandbox.running import Sandbox
 
-SHORT_SECONDS = 0.5
-PATIENCE_SECONDS = 5.0
+SHORT_SECONDS = 2.0
+PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ _BLOCKED = text(
     "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)"
     " WHERE NOT granted AND datname = current_database()"
 )
-_PATIENCE_SECONDS = 20.0
+_PATIENCE_SECONDS = 60.0
 
 
 async def _chargeable(shop: RunningService) -> Chargeable | None:

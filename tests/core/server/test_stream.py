@@ -35,7 +35,7 @@ from tests.databases import fresh_sqlite
 VALIDATE = authentication_pb2.ValidateBusinessRequest()
 VALIDATE_PATH = "/nivisco.payments.v1.AuthenticationService/ValidateBusiness"
 USER_INFO_PATH = "/nivisco.payments.v1.UsersService/GetUserInfo"
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 
 @pytest.fixture

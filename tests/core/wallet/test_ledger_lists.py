@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections.abc import Sequence
-from contextlib import suppress
 
 import pytest
 from sqlalchemy.exc import IntegrityError
@@ -159,8 +158,13 @@ async def test_two_first_uses_of_a_wallet_do_not_deadlock(postgresql_only: Datab
     async with postgresql_only.transaction() as funding:
         await existing_user(funding, business_id, user_id, lock=True)
         read_task = asyncio.create_task(read())
-        with suppress(TimeoutError):  # the read may wait for the user
-            async with asyncio.timeout(0.5):
-                await has_created.wait()
+        read_moved = [  # it has created the wallet, or it waits for the user
+            asyncio.create_task(has_created.wait()),
+            asyncio.create_task(until_blocked(postgresql_only)),
+        ]
+        await asyncio.wait(read_moved, return_when=asyncio.FIRST_COMPLETED)
+        for waiting in read_moved:
+            waiting.cancel()
+        await asyncio.wait(read_moved)
         funded = await wallet_id(funding)
     assert await read_task == funded

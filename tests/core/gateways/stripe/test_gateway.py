@@ -250,7 +250,7 @@ async def test_a_charge_slower_than_the_timeout_is_unknown(
     began = asyncio.get_running_loop().time()
     async with gateway_at(sandbox.url, SHORT_SECONDS) as hurried:
         assert isinstance(await hurried.charge(SHOP, charge), Unknown)
-    assert asyncio.get_running_loop().time() - began < SHORT_SECONDS + 1
+    assert asyncio.get_running_loop().time() - began < 2 * SHORT_SECONDS
     await sandbox.control("DELETE", "faults")
     assert isinstance(await gateway.charge(SHOP, charge), Succeeded | Unknown)
     assert isinstance(await gateway.charge(SHOP, charge), Succeeded)
