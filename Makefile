@@ -35,7 +35,7 @@ run: $(VENV)/.runtime ## start everything on this machine (ARGS="--http 127.0.0.
 #: Test and check
 # Two processes, each with a PostgreSQL of its own: with more, some tests exceed their time limits.
 test: install ## run the whole suite (ARGS="-k wallet")
-	$(BIN)/pytest -q --numprocesses 2 --dist loadfile $(ARGS)
+	$(BIN)/pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # The google/* files that ours import, taken from the installed googleapis-common-protos,
 # and the details of an error and the health protocol, which clients generate.
