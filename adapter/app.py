@@ -15,6 +15,7 @@ from typing import TypeAlias
 from aiohttp import hdrs, web
 
 from adapter.endpoint import Endpoint
+from adapter.metrics import AdapterMetrics
 from adapter.plain_http import is_trusted
 from adapter.responses import (
     REQUEST_ID_HEADER,
@@ -71,6 +72,7 @@ class App:
         self._core = core
         self._stopping = stopping
         self._endpoint = Endpoint(core, build_catalogue(), settings)
+        self.metrics = AdapterMetrics(lambda: self._endpoint.in_flight)
         self._webhooks = Webhooks(core, settings)
         self._trusted = settings.trusted_proxies if settings.tls is None else ()
         self._handlers: dict[str, Handlers] = {"/": {HTTPMethod.POST: self._post}}
@@ -91,7 +93,7 @@ class App:
         try:
             response = await self._respond(request, fields)
         except asyncio.CancelledError:
-            _log(CLIENT_DISCONNECTED, request, fields, started)
+            self._record(CLIENT_DISCONNECTED, request, fields, started)
             raise
         except Exception as error:  # noqa: BLE001 - every bug becomes the documented 500
             log_exception(error)
@@ -99,8 +101,15 @@ class App:
         set_common_headers(response, identity, secure=request.secure)
         if self._stopping.is_set() or _withholds_body(request):
             response.force_close()
-        _log(response.status, request, fields, started)
+        self._record(response.status, request, fields, started)
         return response
+
+    def _record(
+        self, status: int, request: web.BaseRequest, fields: LogFields, started: float
+    ) -> None:
+        seconds = time.perf_counter() - started
+        self.metrics.record_request(fields.get("action"), status, seconds)
+        _log(status, request, fields, seconds)
 
     async def _respond(self, request: web.BaseRequest, fields: LogFields) -> Response:
         if self._trusted and not is_trusted(request.remote, self._trusted):
@@ -130,15 +139,21 @@ class App:
         self, gateway: str, business_id: str, request: web.BaseRequest, fields: LogFields
     ) -> Response:
         fields["action"] = f"{gateway} webhook"
-        return json_response(await self._webhooks.handle(request, gateway, business_id))
+        response = await self._webhooks.handle(request, gateway, business_id)
+        self.metrics.record_webhook(gateway, response.status)
+        return json_response(response)
+
+    async def is_ready(self) -> bool:
+        """Return whether this process is not stopping, and its core and database answer."""
+        return not self._stopping.is_set() and await self._core.is_ready(
+            timeout_seconds=READINESS_TIMEOUT_SECONDS
+        )
 
     async def _alive(self, _request: web.BaseRequest, _fields: LogFields) -> Response:
         return json_response(JsonResponse(200, '{"status":"alive"}'))
 
     async def _ready(self, _request: web.BaseRequest, _fields: LogFields) -> Response:
-        if not self._stopping.is_set() and await self._core.is_ready(
-            timeout_seconds=READINESS_TIMEOUT_SECONDS
-        ):
+        if await self.is_ready():
             return json_response(JsonResponse(200, '{"status":"ready"}'))
         return json_response(JsonResponse(503, '{"status":"not ready"}', retry_after_seconds=1))
 
@@ -170,7 +185,7 @@ def log_exception(error: BaseException) -> None:
     )
 
 
-def _log(status: int, request: web.BaseRequest, fields: LogFields, started: float) -> None:
+def _log(status: int, request: web.BaseRequest, fields: LogFields, seconds: float) -> None:
     log_request(
         logger,
         logging.INFO,
@@ -178,7 +193,7 @@ def _log(status: int, request: web.BaseRequest, fields: LogFields, started: floa
         {
             "method": request.method,
             "status": status,
-            "milliseconds": round((time.perf_counter() - started) * 1000, 3),
+            "milliseconds": round(seconds * 1000, 3),
             "action": fields.get("action"),
             "business_id": fields.get("business_id"),
         },

@@ -65,6 +65,11 @@ class Endpoint:
         self._settings = settings
         self._in_flight = 0
 
+    @property
+    def in_flight(self) -> int:
+        """How many requests are being worked on, of the settings' `max_in_flight`."""
+        return self._in_flight
+
     async def handle(self, request: web.BaseRequest, log_fields: dict[str, str]) -> JsonResponse:
         """Return the response to one POST; adds `action` and `business_id` to the log fields.
 

@@ -18,6 +18,8 @@ from adapter.responses import json_response, method_not_allowed, set_common_head
 from adapter.settings import AdapterSettings
 from adapter.tls import PublicCertificate
 from rpc.client import CoreClient
+from rpc.metrics import process_registry
+from rpc.metrics_listener import serving_metrics
 from transcoding import json_responses
 
 logger = logging.getLogger("adapter")
@@ -107,20 +109,22 @@ async def serve(
     )
     # If a client disconnects, its handler and the call to the core are cancelled, so that the core
     # knows that nobody waits. A charge continues there; the same request gets its outcome later.
-    manager = web.Server(App(core, settings, stop).handle, handler_cancellation=True)
+    app = App(core, settings, stop)
+    manager = web.Server(app.handle, handler_cancellation=True)
     runner = web.ServerRunner(manager, shutdown_timeout=DRAIN_SECONDS)
     try:
         await runner.setup()
         context = None if certificate is None else certificate.context
         one_closed = asyncio.Event()
         server = await _listen(settings, manager, one_closed.set, listener, context)
-        try:
-            on_ready(base_url(server.sockets[0], "https" if context else "http"))
-            await stop.wait()
-            await asyncio.sleep(settings.lame_duck_seconds)
-        finally:
-            server.close()
-        await _wait_until_closed(manager, one_closed, settings.lame_duck_seconds)
+        async with serving_metrics(settings.metrics, process_registry(app.metrics), app.is_ready):
+            try:
+                on_ready(base_url(server.sockets[0], "https" if context else "http"))
+                await stop.wait()
+                await asyncio.sleep(settings.lame_duck_seconds)
+            finally:
+                server.close()
+            await _wait_until_closed(manager, one_closed, settings.lame_duck_seconds)
     finally:
         await runner.cleanup()
         await core.close()

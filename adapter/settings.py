@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from adapter.plain_http import Network, read_networks
 from rpc.addresses import grpc_target
 from rpc.certificates import KeyPairFiles, key_pair_files
-from rpc.settings import count, host_and_port, seconds
+from rpc.settings import count, host_and_port, metrics_address, seconds
 from rpc.tls import ClientTls
 
 
@@ -37,6 +37,8 @@ class AdapterSettings:
     """Service token for the core's webhook service; empty: webhooks are rejected."""
     lame_duck_seconds: float = 1.0
     """How long it accepts requests after the stop signal, one more on each connection."""
+    metrics: tuple[str, int] | None = None
+    """Host and port of health and metrics; None: they are not served."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "AdapterSettings":
@@ -45,7 +47,7 @@ class AdapterSettings:
         NIVISCO_HTTP (`host:port`), NIVISCO_CORE, NIVISCO_CORE_TIMEOUT_SECONDS,
         NIVISCO_HTTP_MAX_IN_FLIGHT, NIVISCO_HTTP_BODY_TIMEOUT_SECONDS, NIVISCO_LAME_DUCK_SECONDS,
         NIVISCO_WEBHOOK_FAILURES_PER_MINUTE, NIVISCO_TLS_*, NIVISCO_TRUSTED_PROXIES,
-        NIVISCO_CORE_TLS_*, NIVISCO_WEBHOOKS_TOKEN.
+        NIVISCO_CORE_TLS_*, NIVISCO_WEBHOOKS_TOKEN, NIVISCO_METRICS.
 
         Raises:
             ValueError: a value is unusable; the message names the variable.
@@ -80,4 +82,5 @@ class AdapterSettings:
             lame_duck_seconds=seconds(
                 environ, "NIVISCO_LAME_DUCK_SECONDS", default.lame_duck_seconds, allow_zero=True
             ),
+            metrics=metrics_address(environ),
         )

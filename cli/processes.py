@@ -16,7 +16,13 @@ from cli.core_access import service_token
 from cli.data_dir import DEFAULT_DATA_DIR, DataDir
 from cli.failures import Failure, SettingsError, sentence
 from cli.foreground import Serve, on_hangup, run, until
-from cli.worker_plans import adapter_workers, core_workers, inherited_listener, workers_option
+from cli.worker_plans import (
+    adapter_workers,
+    core_workers,
+    inherited_listener,
+    metrics_option,
+    workers_option,
+)
 
 Result = TypeVar("Result")
 
@@ -28,8 +34,9 @@ Result = TypeVar("Result")
     callback=read_core_address,
     help="Where to listen, also unix:/path; NIVISCO_GRPC if absent.",
 )
+@metrics_option
 @workers_option
-def core(grpc: CoreAddress | None, workers: int) -> None:
+def core(grpc: CoreAddress | None, metrics: Address | None, workers: int) -> None:
     """Run the gRPC server, which owns database and secrets.
 
     It needs NIVISCO_DATABASE_URL and NIVISCO_SECRET_KEYS. Several workers need PostgreSQL and
@@ -42,7 +49,7 @@ def core(grpc: CoreAddress | None, workers: int) -> None:
         from core.server import composition
         from core.server.settings import CoreSettings
 
-        environ = _environment(NIVISCO_GRPC=grpc)
+        environ = _environment(NIVISCO_GRPC=grpc, NIVISCO_METRICS=metrics)
         settings = CoreSettings.from_environment(environ)
         if workers > 1:
             return core_workers(settings, environ, workers)
@@ -67,8 +74,9 @@ def core(grpc: CoreAddress | None, workers: int) -> None:
     callback=read_cores,
     help="Where the core or cores serve, also unix:/path; NIVISCO_CORE if absent.",
 )
+@metrics_option
 @workers_option
-def adapter(http: Address | None, cores: str | None, workers: int) -> None:
+def adapter(http: Address | None, cores: str | None, metrics: Address | None, workers: int) -> None:
     """Run the JSON endpoint, which calls the core, or several in turn. Workers share its port.
 
     Other machines need TLS (NIVISCO_TLS_CERTIFICATE_FILE, NIVISCO_TLS_KEY_FILE) or a proxy in
@@ -79,7 +87,7 @@ def adapter(http: Address | None, cores: str | None, workers: int) -> None:
         from adapter import server
         from adapter.settings import AdapterSettings
 
-        environ = _environment(NIVISCO_HTTP=http, NIVISCO_CORE=cores)
+        environ = _environment(NIVISCO_HTTP=http, NIVISCO_CORE=cores, NIVISCO_METRICS=metrics)
         settings = AdapterSettings.from_environment(environ)
         if workers > 1:
             return adapter_workers(settings, environ, workers)
@@ -100,17 +108,19 @@ def adapter(http: Address | None, cores: str | None, workers: int) -> None:
     help="Where the core or cores serve, also unix:/path; NIVISCO_CORE if absent.",
 )
 @click.option(
+    "--metrics",
     "--http",
     metavar="HOST:PORT",
     callback=read_address,
-    help="Where to serve /healthz, /readyz and /metrics; NIVISCO_SCHEDULER_HTTP if absent.",
+    help="Where to serve /healthz, /readyz and /metrics; NIVISCO_METRICS or NIVISCO_SCHEDULER_HTTP "
+    "if absent.",
 )
 @click.option(
     "--data-dir",
     type=click.Path(path_type=Path, file_okay=False),
     help="The data directory of a `nivisco up`, which has the token; NIVISCO_SERVICE_TOKEN if set.",
 )
-def scheduler(cores: str | None, http: Address | None, data_dir: Path | None) -> None:
+def scheduler(cores: str | None, metrics: Address | None, data_dir: Path | None) -> None:
     """Run the scheduler, which claims due occurrences of recurring jobs and calls the core.
 
     Any number may run, on any machine: each occurrence is executed once. It needs the token of
@@ -123,7 +133,7 @@ def scheduler(cores: str | None, http: Address | None, data_dir: Path | None) ->
 
         environ = _environment(
             NIVISCO_CORE=cores,
-            NIVISCO_SCHEDULER_HTTP=http,
+            NIVISCO_METRICS=metrics,
             NIVISCO_SERVICE_TOKEN=service_token(
                 "scheduler", DataDir(data_dir) if data_dir else None
             ),

@@ -20,12 +20,14 @@ from cli.profiler import PROFILE_DIRECTORY
 from cli.supervisor import Interrupted, Supervisor
 from cli.worker_plans import (
     LAME_DUCK,
+    METRICS,
     check_workers,
     lame_duck_seconds,
     worker_addresses,
     workers_option,
 )
 
+_MAX_PORT = 65_535
 _DRAIN_SECONDS = 30.0
 _SANDBOX_DRAIN_SECONDS = 5.0
 _SECRET_VARIABLES = (
@@ -57,6 +59,8 @@ class Plan:
     """Number of processes of core and of JSON endpoint, each."""
     test_clock: bool
     """Whether `nivisco clock advance` may advance time for TEST jobs."""
+    metrics: Address
+    """Where the first core serves its metrics, the others on the ports above; 0: any free ports."""
 
 
 @click.command()
@@ -104,6 +108,17 @@ class Plan:
     help="Another database than nivisco.db in the data directory; also NIVISCO_DATABASE_URL, which "
     "other users of this machine cannot read.",
 )
+@click.option(
+    "--metrics",
+    metavar="HOST:PORT",
+    callback=read_address,
+    envvar=METRICS,
+    default="127.0.0.1:0",
+    show_default=True,
+    help="Where to serve /healthz, /readyz and /metrics: consecutive ports for each core, JSON "
+    "endpoint and the scheduler, in this order. 0: any free ports, which are in the logs. Also "
+    "NIVISCO_METRICS.",
+)
 @workers_option
 @click.option(
     "--test-clock",
@@ -125,6 +140,7 @@ def up(
     grpc: Address,
     sandbox: Address,
     database_url: str | None,
+    metrics: Address,
     start_timeout: float,
     workers: int,
     *,
@@ -150,6 +166,7 @@ def up(
         start_timeout_seconds=start_timeout,
         workers=workers,
         test_clock=test_clock,
+        metrics=metrics,
     )
     _check_settings(plan, os.environ)
     os.umask(0o077)  # so that the database is mode 600
@@ -158,7 +175,8 @@ def up(
     try:
         processes_lock = directory.lock_processes()
         cores = [("--grpc", Address.parse(each)) for each in worker_addresses(str(grpc), workers)]
-        wanted = [("--http", http), *cores, ("--sandbox", plan.sandbox)]
+        serving = [("--metrics", _metrics(plan, number)) for number in range(2 * workers + 1)]
+        wanted = [("--http", http), *cores, ("--sandbox", plan.sandbox), *serving]
         check_free([(option, address) for option, address in wanted if address])
         secrets = directory.read_or_create_secrets(_sqlite_file(plan.database_url))
         _log_to(plan)
@@ -242,7 +260,8 @@ async def _start(plan: Plan, secrets: Secrets, supervisor: Supervisor) -> None:
     from cli.admin import ensure_admin
     from rpc.errors import CoreError
 
-    base = {name: v for name, v in os.environ.items() if name not in _SECRET_VARIABLES}
+    not_inherited = (*_SECRET_VARIABLES, METRICS)
+    base = {name: v for name, v in os.environ.items() if name not in not_inherited}
     base = {PROFILE_DIRECTORY: str(plan.data_dir.profiles)} | base
     sandbox = None
     if plan.sandbox is not None:
@@ -281,6 +300,7 @@ def _core(plan: Plan, secrets: Secrets, sandbox: Address | None, base: dict[str,
         "NIVISCO_SECRET_KEYS": secrets.keyring(),
         "NIVISCO_SERVICE_TOKENS": secrets.tokens(),
         "NIVISCO_MIGRATE": "1",
+        METRICS: str(_metrics(plan, 0)),
         **({"NIVISCO_TEST_CLOCK": "1"} if plan.test_clock else {}),
     }
     if sandbox is not None:
@@ -294,6 +314,7 @@ def _adapter(plan: Plan, secrets: Secrets, cores: str, base: dict[str, str]) -> 
         "NIVISCO_HTTP": str(plan.http),
         "NIVISCO_CORE": cores,
         "NIVISCO_WEBHOOKS_TOKEN": secrets.service_tokens["webhooks"],
+        METRICS: str(_metrics(plan, plan.workers)),
     }
     return _with_workers(plan, "adapter", environment)
 
@@ -305,10 +326,23 @@ def _scheduler(plan: Plan, secrets: Secrets, cores: str, base: dict[str, str]) -
         | {
             "NIVISCO_CORE": cores,
             "NIVISCO_SERVICE_TOKEN": secrets.service_tokens["scheduler"],
+            **({METRICS: str(_metrics(plan, 2 * plan.workers))} if plan.metrics.port else {}),
         }
     )
     log = _log(plan, "scheduler")
     return Spawn("scheduler", nivisco("scheduler"), environment, log, _DRAIN_SECONDS)
+
+
+def _metrics(plan: Plan, number: int) -> Address:
+    """Return where a process serves its metrics: cores come first, the scheduler last.
+
+    Raises:
+        SettingsError: there are not enough ports.
+    """
+    port = plan.metrics.port and plan.metrics.port + number
+    if port > _MAX_PORT:
+        raise SettingsError(f"--metrics {plan.metrics} leaves no {number + 1} ports.")
+    return Address(plan.metrics.host, port)
 
 
 def _with_workers(plan: Plan, process: str, environment: dict[str, str]) -> Spawn:

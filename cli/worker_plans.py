@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.addresses import Address, check_free, listen
+from cli.addresses import Address, check_free, listen, read_address
 from cli.children import Spawn, nivisco
 from cli.failures import SettingsError
 from cli.foreground import Serve
@@ -22,6 +22,8 @@ if TYPE_CHECKING:  # slow to import, so only the commands that need them do
 
 MAX_WORKERS = 64
 LAME_DUCK = "NIVISCO_LAME_DUCK_SECONDS"
+METRICS = "NIVISCO_METRICS"
+"""Where a process serves its health and metrics."""
 HTTP_SOCKET = "NIVISCO_HTTP_SOCKET"
 """The listening socket that the workers of an adapter share."""
 _BACKLOG = 1024
@@ -41,6 +43,17 @@ def workers_option(command: Callable[..., Any]) -> Callable[..., Any]:
         default=1,
         show_default=True,
         help="Number of processes that serve. SIGUSR2 restarts them one after the other.",
+    )(command)
+
+
+def metrics_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the option --metrics to a command."""
+    return click.option(
+        "--metrics",
+        metavar="HOST:PORT",
+        callback=read_address,
+        help="Where to serve /healthz, /readyz and /metrics, for probes and Prometheus; workers on "
+        "consecutive ports. NIVISCO_METRICS if absent.",
     )(command)
 
 
@@ -80,23 +93,39 @@ def core_workers(settings: CoreSettings, environ: Mapping[str, str], workers: in
     check_workers(workers, settings.database_url)
     addresses = worker_addresses(settings.listen, workers)
     check_free([("--grpc", Address.parse(each)) for each in addresses if UNIX not in each])
+    metrics = metrics_environments(environ, workers)
     drain_seconds = settings.lame_duck_seconds + settings.drain_seconds + _MARGIN_SECONDS
     spawned = [
         Spawn(
             f"core {number}",
             nivisco("core"),
-            {**environ, "NIVISCO_GRPC": address, WORKER: str(number)},
+            {**environ, "NIVISCO_GRPC": address, WORKER: str(number), **served},
             None,
             drain_seconds,
         )
-        for number, address in enumerate(addresses, start=1)
+        for number, (address, served) in enumerate(zip(addresses, metrics, strict=True), start=1)
     ]
     pool = Workers(spawned, address_variable="NIVISCO_GRPC", settle_seconds=_SETTLE_SECONDS)
     return pool.serve
 
 
-def worker_addresses(listen_on: str, workers: int) -> list[str]:
-    """Return the address of each core worker: consecutive ports, or numbered unix sockets.
+def metrics_environments(environ: Mapping[str, str], workers: int) -> list[dict[str, str]]:
+    """Return for each worker the setting of where it serves its metrics, if any are served.
+
+    Raises:
+        SettingsError: there are not enough ports.
+        Failure: an address is taken.
+    """
+    first = environ.get(METRICS)
+    if not first:
+        return [{}] * workers
+    addresses = worker_addresses(first, workers, setting=METRICS)
+    check_free([("--metrics", Address.parse(each)) for each in addresses])
+    return [{METRICS: each} for each in addresses]
+
+
+def worker_addresses(listen_on: str, workers: int, *, setting: str = "NIVISCO_GRPC") -> list[str]:
+    """Return the address of each worker: consecutive ports, or numbered unix sockets.
 
     Raises:
         SettingsError: there are not enough ports.
@@ -106,11 +135,11 @@ def worker_addresses(listen_on: str, workers: int) -> list[str]:
     try:
         first = Address.parse(listen_on)
     except ValueError as error:
-        raise SettingsError(f"NIVISCO_GRPC: {error}.") from None
+        raise SettingsError(f"{setting}: {error}.") from None
     if not first.port:
         return [str(first)] * workers
     if first.port + workers - 1 > 65535:
-        raise SettingsError(f"{first} leaves no {workers} ports. Choose a lower one with --grpc.")
+        raise SettingsError(f"{first} leaves no {workers} ports. Choose a lower one: {setting}.")
     return [str(Address(first.host, first.port + number)) for number in range(workers)]
 
 
@@ -122,17 +151,18 @@ def adapter_workers(settings: AdapterSettings, environ: Mapping[str, str], worke
     Raises:
         Failure: the address cannot be listened on.
     """
+    metrics = metrics_environments(environ, workers)
     listener = listen("--http", Address(settings.host, settings.port), backlog=_BACKLOG)
     drain_seconds = 2 * settings.lame_duck_seconds + _HTTP_DRAIN_SECONDS + _MARGIN_SECONDS
     spawned = [
         Spawn(
             f"adapter {number}",
             nivisco("adapter"),
-            {**environ, HTTP_SOCKET: str(listener.fileno()), WORKER: str(number)},
+            {**environ, HTTP_SOCKET: str(listener.fileno()), WORKER: str(number), **served},
             None,
             drain_seconds,
         )
-        for number in range(1, workers + 1)
+        for number, served in enumerate(metrics, start=1)
     ]
     pool = Workers(spawned, inherited=[listener.fileno()])
 

@@ -22,6 +22,16 @@ def host_and_port(name: str, address: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def metrics_address(environ: Mapping[str, str]) -> tuple[str, int] | None:
+    """Return where to serve health and metrics, from NIVISCO_METRICS; None: nowhere.
+
+    Raises:
+        ValueError: it is not an address.
+    """
+    address = environ.get("NIVISCO_METRICS")
+    return host_and_port("NIVISCO_METRICS", address) if address else None
+
+
 def seconds(
     environ: Mapping[str, str],
     name: str,

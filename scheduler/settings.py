@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rpc.addresses import grpc_target
-from rpc.settings import count, host_and_port, seconds
+from rpc.settings import count, host_and_port, metrics_address, seconds
 from rpc.tls import ClientTls
 
 _LEAST_LEASE_SECONDS = 3.0
@@ -25,7 +25,7 @@ class SchedulerSettings:
     """Deadline of a call to the core."""
     host: str = "127.0.0.1"
     port: int = 8081
-    """Where health and metrics are served, on loopback; 0 lets the system choose."""
+    """Where health and metrics are served; 0 lets the system choose."""
     poll_seconds: float = 1.0
     """Time between two claims."""
     lease_seconds: float = 30.0
@@ -42,7 +42,8 @@ class SchedulerSettings:
         """Read the variables; an absent or empty one means the default.
 
         NIVISCO_SERVICE_TOKEN, NIVISCO_CORE, NIVISCO_CORE_TLS_*, NIVISCO_CORE_TIMEOUT_SECONDS,
-        NIVISCO_DRAIN_SECONDS, NIVISCO_SCHEDULER_*; docs/operating.md describes them.
+        NIVISCO_DRAIN_SECONDS, NIVISCO_METRICS and NIVISCO_SCHEDULER_*, as docs/operating.md
+        describes them.
 
         Raises:
             ValueError: a variable is missing or cannot be used; the message names it.
@@ -55,7 +56,7 @@ class SchedulerSettings:
             )
         default = cls(token)
         address = environ.get("NIVISCO_SCHEDULER_HTTP") or f"{default.host}:{default.port}"
-        host, port = host_and_port("NIVISCO_SCHEDULER_HTTP", address)
+        host, port = metrics_address(environ) or host_and_port("NIVISCO_SCHEDULER_HTTP", address)
         core_target = environ.get("NIVISCO_CORE") or default.core_target
         grpc_target(core_target)  # raises if it is malformed
         lease = seconds(environ, "NIVISCO_SCHEDULER_LEASE_SECONDS", default.lease_seconds)

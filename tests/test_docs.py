@@ -7,11 +7,18 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from adapter.metrics import AdapterMetrics
+from core.database.transactions import Database
 from core.doctor.checks import CHECKS, CLOCK
+from core.due_work.backlog_store import Backlog
+from core.metrics import GATEWAY_CALL_SECONDS, REQUEST_SECONDS, WALLET_BATCH_MOVEMENTS
+from core.server.gauges import CoreGauges
+from scheduler.metrics import Metrics as SchedulerMetrics
 from tests.processes import Start, shown, start_up
 
 ROOT = Path(__file__).parents[1]
@@ -150,6 +157,27 @@ def _texts(message: ast.expr) -> Iterator[str]:
 
 def test_every_check_of_the_doctor_is_in_the_operating_guide() -> None:
     assert set(_first_cells("The doctor")) == {check.name for check in (*CHECKS, CLOCK)}
+
+
+def test_every_metric_is_in_the_operating_guide_with_its_type() -> None:
+    gauges = CoreGauges(Database("sqlite:///unused"), lambda: 0)
+    gauges.show(Backlog(datetime.now(UTC), {}, {}, {}))
+    core = (REQUEST_SECONDS, GATEWAY_CALL_SECONDS, WALLET_BATCH_MOVEMENTS, gauges)
+    families = [
+        *(family for each in core for family in each.collect()),
+        *AdapterMetrics(lambda: 0).collect(),
+        *SchedulerMetrics().registry.collect(),
+    ]
+    metrics = {
+        (each.name + ("_total" if each.type == "counter" else ""), each.type)
+        for each in families
+        if each.name.startswith("nivisco_")
+    }
+    section = OPERATING.read_text().partition("\n## Metrics\n")[2].partition("\n## ")[0]
+    rows = [line.split(" | ") for line in section.splitlines() if line.startswith("| `")]
+    listed = [(quoted.partition("{")[0], row[1]) for row in rows for quoted in _quoted(row[0])]
+    assert len(listed) == len(set(listed))
+    assert set(listed) == metrics
 
 
 def _first_cells(heading: str) -> list[str]:

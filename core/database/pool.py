@@ -24,10 +24,27 @@ class Pool:
     ) -> None:
         """Keep up to `size` connections made by `connect`."""
         self._connect = connect
+        self.size = size
+        """Most connections at once."""
         self._free_slots = size
         self._wait_seconds = wait_seconds
         self._idle: list[Connection] = []
         self._waiting: deque[asyncio.Future[Connection | None]] = deque()
+
+    @property
+    def open(self) -> int:
+        """How many connections are open or being opened."""
+        return self.size - self._free_slots
+
+    @property
+    def in_use(self) -> int:
+        """How many of them are given out."""
+        return self.open - len(self._idle)
+
+    @property
+    def waiting(self) -> int:
+        """How many tasks wait for one."""
+        return len(self._waiting)
 
     async def acquire(self) -> Connection:
         """Return a connection, to be given back with `release`.

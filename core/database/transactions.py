@@ -148,6 +148,13 @@ class Database:
         """Whether no other process can use the database at the same time."""
         return not self._is_postgresql
 
+    @property
+    def pools(self) -> dict[str, Pool]:
+        """The pools of connections by what they are for; SQLite has one connection for all."""
+        if not self._is_postgresql:
+            return {"all": self._pool}
+        return {"transactions": self._pool, "lists": self._list_pool, "reads": self._read_pool}
+
     def now(self) -> datetime:
         """Return the time without a query: this machine's, corrected by the last transaction.
 

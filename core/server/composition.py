@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -35,10 +35,12 @@ from core.doctor.service import DoctorService
 from core.due_work.service import POLL_SECONDS, DueWork
 from core.gateways.authorize.gateway import AuthorizeGateway
 from core.gateways.gateway import Gateway
+from core.gateways.measuring import measure_calls
 from core.gateways.stripe.gateway import StripeGateway
 from core.idempotency.pipeline import IdempotentRuns
 from core.idempotency.service import REAP_SECONDS, Idempotency
 from core.keys.servicer import KeysServicer
+from core.metrics import GATEWAY_CALL_SECONDS, REQUEST_SECONDS, WALLET_BATCH_MOVEMENTS
 from core.operator.service import OperatorService
 from core.operator.servicer import OperatorServicer
 from core.payments.attempts import RENEW_SECONDS
@@ -60,6 +62,7 @@ from core.refunds.decisions import RefundDecisions
 from core.refunds.service import RefundsService
 from core.refunds.servicer import RefundsServicer
 from core.server import validation
+from core.server.gauges import BACKLOG_SECONDS, CoreGauges
 from core.server.health import HealthServicer
 from core.server.listening import Listener
 from core.server.old_answers import COMPLETIONS
@@ -79,6 +82,8 @@ from core.webhooks.service import WebhooksService
 from core.webhooks.servicer import WebhooksServicer
 from nivisco.internal.v1 import operator_pb2
 from rpc.catalogue import service_methods
+from rpc.metrics import process_registry
+from rpc.metrics_listener import serving_metrics
 from rpc.schema_check import check_schema_options
 
 logger = logging.getLogger("core")
@@ -163,6 +168,8 @@ async def serve(
     authorize = AuthorizeGateway(
         settings.authorize_urls, settings.gateway_timeout_seconds, (clock or SystemClock()).now
     )
+    measure_calls("stripe", stripe)
+    measure_calls("authorize", authorize)
     try:
         if settings.migrate:
             await upgrade.migrate(database)
@@ -170,7 +177,8 @@ async def serve(
         await check_keyring(database, settings.keyring)
         known_callers = KnownCallers(database, monotonic_clock)
         services = _make_services(settings, database, known_callers, stripe, authorize)
-        await _serve(settings, listener, database, services, on_ready, stop)
+        async with AsyncExitStack() as metrics:
+            await _serve(settings, listener, database, services, on_ready, stop, metrics)
     finally:
         await authorize.close()
         await stripe.close()
@@ -294,6 +302,7 @@ async def _serve(
     services: _Services,
     on_ready: Callable[[str], None],
     stop: asyncio.Event,
+    metrics: AsyncExitStack,
 ) -> None:
     pipeline = _make_pipeline(settings, database, services)
     server = grpc.aio.server(
@@ -310,6 +319,13 @@ async def _serve(
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     address = listener.open(server)
     await server.start()
+    gauges = CoreGauges(database, lambda: pipeline.in_flight)
+    registry = process_registry(
+        REQUEST_SECONDS, GATEWAY_CALL_SECONDS, WALLET_BATCH_MOVEMENTS, gauges
+    )
+    await metrics.enter_async_context(
+        serving_metrics(settings.metrics, registry, health_servicer.is_ready)
+    )
     drained = asyncio.Event()
     leases = asyncio.gather(
         *(
@@ -325,6 +341,11 @@ async def _serve(
     tasks = asyncio.gather(
         due_work.run(stop),
         every(REAP_SECONDS, services.idempotency.reap, "reap_idempotency_records", stop),
+        *(
+            [every(BACKLOG_SECONDS, gauges.read_backlog, "read_backlog", stop)]
+            if settings.metrics
+            else []
+        ),
     )
     health_servicer.serve()
     logger.info("serving", extra={"address": address})

@@ -41,7 +41,7 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
         """Return the state of the process, and for READINESS_SERVICE of its database."""
         serving = self._serving
         if request.service == READINESS_SERVICE:
-            serving = serving and await self._is_ready()
+            serving = await self.is_ready()
         elif request.service:
             await context.abort(grpc.StatusCode.NOT_FOUND, "No health is kept for this service")
         return health_pb2.HealthCheckResponse(status=_SERVING if serving else _NOT_SERVING)
@@ -86,7 +86,10 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def _is_ready(self) -> bool:
+    async def is_ready(self) -> bool:
+        """Return whether the process serves and its database answers."""
+        if not self._serving:
+            return False
         if self._ping is None or (
             self._ping.done() and time.monotonic() - self._pinged_at >= PING_VALID_SECONDS
         ):

@@ -30,9 +30,10 @@ from core.database.transactions import (
 from core.errors import RETRY_SECONDS, InvalidFields, Reason, Refusal, ReplayedRefusal, status_of
 from core.idempotency.pipeline import IdempotentRuns, Ran
 from core.ids import new_request_id
+from core.metrics import REQUEST_SECONDS
 from core.security.keyring import UnknownKeyError
 from core.server.validation import problems
-from rpc.catalogue import Method, methods_by_path
+from rpc.catalogue import Method, action_name, methods_by_path
 from rpc.error_details import MAX_FIELD_PROBLEMS, FieldProblem
 from rpc.metadata import FIELD_PROBLEMS_METADATA, REQUEST_ID_METADATA, request_id
 from rpc.request_log import log_request
@@ -63,6 +64,7 @@ class _Served:
     """A method with what parses its requests and what serves them."""
 
     path: str
+    action: str
     method: Method
     parse: Callable[[bytes], Message]
     servicer: Callable[[Message, None], Awaitable[Message]]
@@ -81,6 +83,7 @@ class Pipeline:
         self._served = {
             path: _Served(
                 path,
+                action_name(method.descriptor.name),
                 method,
                 message_factory.GetMessageClass(method.descriptor.input_type).FromString,
                 getattr(
@@ -109,7 +112,8 @@ class Pipeline:
         request_id.set(_request_id_of(metadata))
         set_presence(presence)
         started, code = time.perf_counter(), grpc.StatusCode.CANCELLED.name
-        work = asyncio.create_task(self._answer(self._served[path], metadata, body))
+        served = self._served[path]
+        work = asyncio.create_task(self._answer(served, metadata, body))
         self._running.add(work)
         work.add_done_callback(self._running.discard)
         try:
@@ -119,8 +123,15 @@ class Pipeline:
             presence.end(left=True)
             raise
         finally:
-            _log_call(path, code, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            REQUEST_SECONDS.observe((served.action, code), seconds)
+            _log_call(path, code, seconds)
         return answer
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls are being worked on, also such that nobody waits for any more."""
+        return len(self._running)
 
     async def drain(self, timeout_seconds: float) -> int:
         """Wait for the calls in flight; return how many did not finish in time."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from core.database.engines import POSTGRESQL_CONNECTIONS, POSTGRESQL_LIST_CONNECTIONS
 from core.security.keyring import Keyring
 from rpc.certificates import MutualTlsFiles, mutual_tls_files
-from rpc.settings import count, seconds
+from rpc.settings import count, metrics_address, seconds
 
 DEFAULT_LISTEN = "127.0.0.1:50051"
 STRIPE_URL = "https://api.stripe.com"
@@ -46,6 +46,8 @@ class CoreSettings:
     """The same, of connections that only lists use."""
     test_clock: bool = False
     """Whether test clocks can advance the time of TEST jobs."""
+    metrics: tuple[str, int] | None = None
+    """Host and port of health and metrics; None: they are not served."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "CoreSettings":
@@ -93,6 +95,7 @@ class CoreSettings:
                 environ, "NIVISCO_DATABASE_LIST_POOL", POSTGRESQL_LIST_CONNECTIONS, most=1000
             ),
             test_clock=environ.get("NIVISCO_TEST_CLOCK", "") == "1",
+            metrics=metrics_address(environ),
         )
         if settings.authorize_settle_seconds <= settings.gateway_timeout_seconds:
             raise ValueError(

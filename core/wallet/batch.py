@@ -39,6 +39,7 @@ from core.errors import InvalidFields, Reason, Refusal, is_outcome
 from core.idempotency.call import Answer, IdempotentCall, Replay
 from core.idempotency.service import Idempotency
 from core.ids import new_wallet_transaction_id
+from core.metrics import WALLET_BATCH_MOVEMENTS
 from core.money import Amount, amount_from_message
 from core.users.service import user_inactive, user_not_found
 from core.wallet import batch_store, ledger, store
@@ -151,6 +152,7 @@ class WalletBatch:
     async def _run_batch(
         self, requests: Sequence[MovementRequest]
     ) -> Sequence[MovementResponse | Exception]:
+        WALLET_BATCH_MOVEMENTS.observe((), len(requests))
         while True:
             outcomes: dict[MovementRequest, _Outcome] = {}
             try:

@@ -19,6 +19,7 @@ def test_every_setting_has_a_variable() -> None:
         "NIVISCO_HTTP_MAX_IN_FLIGHT": "7",
         "NIVISCO_HTTP_BODY_TIMEOUT_SECONDS": "3",
         "NIVISCO_LAME_DUCK_SECONDS": "0",
+        "NIVISCO_METRICS": "[::]:9464",
         "NIVISCO_WEBHOOK_FAILURES_PER_MINUTE": "5",
     }
     assert AdapterSettings.from_environment(environ) == AdapterSettings(
@@ -30,6 +31,7 @@ def test_every_setting_has_a_variable() -> None:
         3.0,
         webhook_failures_per_minute=5,
         lame_duck_seconds=0.0,
+        metrics=("::", 9464),
     )
 
 
@@ -55,6 +57,7 @@ def test_an_ipv6_address_is_in_brackets() -> None:
         ("NIVISCO_CORE", "core-1:1,core-2:1"),
         ("NIVISCO_CORE", "nowhere"),
         ("NIVISCO_LAME_DUCK_SECONDS", "-1"),
+        ("NIVISCO_METRICS", "9464"),
         ("NIVISCO_LAME_DUCK_SECONDS", "301"),
         ("NIVISCO_CORE_TIMEOUT_SECONDS", "soon"),
         ("NIVISCO_CORE_TIMEOUT_SECONDS", "0"),

@@ -6,6 +6,9 @@ import signal
 import socket
 import stat
 import subprocess
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +43,7 @@ def test_the_first_screen_registers_a_business_and_shows_no_key(
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     registered = _paste(printed)
     assert (registered["success"], registered["domain"]) == (True, "northwindcoffee.com")
+    assert _ready_processes(directory) == {"core", "adapter", "scheduler"}
     up.signal(signal.SIGINT)
     assert up.wait() == 0
     assert up.printed.endswith("stopped\n")
@@ -47,6 +51,28 @@ def test_the_first_screen_registers_a_business_and_shows_no_key(
     logs = "".join(path.read_text() for path in directory.logs.iterdir())
     for secret in _secrets(directory):
         assert secret not in up.printed + logs
+
+
+def _ready_processes(directory: DataDir) -> set[str]:
+    """Return the processes that say where they serve metrics, once each is ready there."""
+    lines = "".join(path.read_text() for path in sorted(directory.logs.iterdir())).splitlines()
+    served = [line for line in map(json.loads, lines) if line["message"] == "metrics served"]
+    for line in served:
+        _wait_until_ready(line["address"] + "/readyz")
+    return {line["process"] for line in served}
+
+
+def _wait_until_ready(url: str) -> None:
+    """Wait: a scheduler is ready after its first claim."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=60).close()  # noqa: S310 - on this machine
+        except urllib.error.HTTPError:
+            assert time.monotonic() < deadline, f"{url} is not ready"
+            time.sleep(0.1)
+        else:
+            return
 
 
 def _secrets(directory: DataDir) -> list[str]:

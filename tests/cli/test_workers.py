@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from cli.failures import SettingsError
+from cli.failures import Failure, SettingsError
 from cli.main import main
-from cli.worker_plans import worker_addresses
+from cli.worker_plans import metrics_environments, worker_addresses
 from tests.processes import Running, Start, serving_line, start_up, wait_until_gone
 
 _PARENT = """
@@ -193,6 +193,24 @@ def test_every_core_worker_has_its_own_address(listen_on: str, addresses: list[s
 def test_more_workers_than_ports_are_refused() -> None:
     with pytest.raises(SettingsError, match="leaves no 3 ports"):
         worker_addresses("127.0.0.1:65534", 3)
+
+
+def test_every_worker_serves_its_metrics_on_a_port_of_its_own_if_any_are_served() -> None:
+    first = two_free_ports()
+    assert metrics_environments({"NIVISCO_METRICS": f"127.0.0.1:{first}"}, 2) == [
+        {"NIVISCO_METRICS": f"127.0.0.1:{first}"},
+        {"NIVISCO_METRICS": f"127.0.0.1:{first + 1}"},
+    ]
+    assert metrics_environments({}, 2) == [{}, {}]
+    with pytest.raises(SettingsError, match=r"leaves no 3 ports. Choose a lower one: NIVISCO_METR"):
+        metrics_environments({"NIVISCO_METRICS": "127.0.0.1:65534"}, 3)
+
+
+def test_a_taken_port_of_metrics_is_refused_by_its_option() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(Failure, match="Choose another port with --metrics HOST:PORT"):
+            metrics_environments({"NIVISCO_METRICS": address}, 1)
 
 
 @pytest.mark.parametrize("command", [["core"], ["up", "--data-dir", "DIR"]])

@@ -234,8 +234,3 @@ async def test_the_lag_is_measured_by_the_core_s_clock_alone() -> None:
         age = running.metric(text, "nivisco_scheduler_last_claim_age_seconds")
         assert age is not None
         assert 0 <= age < 30
-
-
-async def test_health_is_served_on_loopback_only() -> None:
-    with pytest.raises(ValueError, match="NIVISCO_SCHEDULER_HTTP"):
-        await serve(replace(SETTINGS, host="0.0.0.0"), print, asyncio.Event())  # noqa: S104

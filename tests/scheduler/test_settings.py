@@ -44,6 +44,7 @@ def test_every_setting_can_be_given() -> None:
         ("NIVISCO_SERVICE_TOKEN", ""),
         ("NIVISCO_CORE", "nowhere"),
         ("NIVISCO_SCHEDULER_HTTP", "8081"),
+        ("NIVISCO_METRICS", "8081"),
         ("NIVISCO_SCHEDULER_POLL_SECONDS", "0"),
         ("NIVISCO_SCHEDULER_LEASE_SECONDS", "2.9"),
         ("NIVISCO_SCHEDULER_LEASE_SECONDS", "301"),
@@ -57,3 +58,11 @@ def test_every_setting_can_be_given() -> None:
 def test_a_wrong_value_is_refused_by_its_name(name: str, value: str) -> None:
     with pytest.raises(ValueError, match=name):
         SchedulerSettings.from_environment(TOKEN | {name: value})
+
+
+def test_the_address_of_metrics_is_that_of_every_process_or_else_the_scheduler_s_own() -> None:
+    own = {"NIVISCO_SCHEDULER_HTTP": "127.0.0.1:1"}
+    settings = SchedulerSettings.from_environment(TOKEN | own | {"NIVISCO_METRICS": "0.0.0.0:2"})
+    assert (settings.host, settings.port) == ("0.0.0.0", 2)  # noqa: S104
+    settings = SchedulerSettings.from_environment(TOKEN | own)
+    assert (settings.host, settings.port) == ("127.0.0.1", 1)

@@ -27,6 +27,7 @@ GOOD = {
         ({"NIVISCO_DRAIN_SECONDS": "0"}, "NIVISCO_DRAIN_SECONDS is not"),
         ({"NIVISCO_DRAIN_SECONDS": "3601"}, "above 0 and at most 3600"),
         ({"NIVISCO_LAME_DUCK_SECONDS": "-1"}, "NIVISCO_LAME_DUCK_SECONDS is not"),
+        ({"NIVISCO_METRICS": "9464"}, "NIVISCO_METRICS must be host:port"),
         ({"NIVISCO_LAME_DUCK_SECONDS": "x"}, "SECONDS is not a number of seconds from 0"),
         ({"NIVISCO_DATABASE_POOL": "0"}, "NIVISCO_DATABASE_POOL is not a whole number from 1"),
         ({"NIVISCO_DATABASE_POOL": "ten"}, "NIVISCO_DATABASE_POOL is not"),
