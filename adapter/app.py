@@ -16,7 +16,7 @@ from aiohttp import hdrs, web
 
 from adapter.endpoint import Endpoint
 from adapter.metrics import AdapterMetrics
-from adapter.plain_http import is_trusted
+from adapter.plain_http import client_address, is_trusted
 from adapter.responses import (
     REQUEST_ID_HEADER,
     Response,
@@ -74,6 +74,7 @@ class App:
         self._endpoint = Endpoint(core, build_catalogue(), settings)
         self.metrics = AdapterMetrics(lambda: self._endpoint.in_flight)
         self._webhooks = Webhooks(core, settings)
+        self._is_tls = settings.tls is not None
         self._trusted = settings.trusted_proxies if settings.tls is None else ()
         self._handlers: dict[str, Handlers] = {"/": {HTTPMethod.POST: self._post}}
         for path in with_slash("/healthz"):
@@ -109,7 +110,9 @@ class App:
     ) -> None:
         seconds = time.perf_counter() - started
         self.metrics.record_request(fields.get("action"), status, seconds)
-        _log(status, request, fields, seconds)
+        # Plain HTTP comes from this machine or a proxy, as App and check_may_listen see to.
+        address = request.remote if self._is_tls else client_address(request)
+        _log(status, request, fields, seconds, address)
 
     async def _respond(self, request: web.BaseRequest, fields: LogFields) -> Response:
         if self._trusted and not is_trusted(request.remote, self._trusted):
@@ -185,7 +188,9 @@ def log_exception(error: BaseException) -> None:
     )
 
 
-def _log(status: int, request: web.BaseRequest, fields: LogFields, seconds: float) -> None:
+def _log(
+    status: int, request: web.BaseRequest, fields: LogFields, seconds: float, address: str | None
+) -> None:
     log_request(
         logger,
         logging.INFO,
@@ -196,6 +201,7 @@ def _log(status: int, request: web.BaseRequest, fields: LogFields, seconds: floa
             "milliseconds": round(seconds * 1000, 3),
             "action": fields.get("action"),
             "business_id": fields.get("business_id"),
+            "address": address,
         },
     )
 

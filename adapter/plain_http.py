@@ -1,12 +1,16 @@
 """Allows plain HTTP only on this machine, or from the proxies that the settings name."""
 
 import ipaddress
+import re
 import socket
 from collections.abc import Sequence
 from typing import TypeAlias
 
+from aiohttp import hdrs, web
+
 from rpc.loopback import is_loopback, resolves_to_loopback
 
+_ADDRESS = re.compile(r"[0-9A-Fa-f.:]{2,45}")
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -42,6 +46,19 @@ def is_trusted(peer: str | None, proxies: Sequence[Network]) -> bool:
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
     return is_loopback(peer) or any(address in network for network in proxies)
+
+
+def client_address(request: web.BaseRequest) -> str | None:
+    """Return the address of a proxy's client, as it says; of the peer, if it says nothing.
+
+    It is the last one in X-Forwarded-For, which the proxy itself has added; what is before it came
+    with the request. For logs only: it is no proof.
+    """
+    forwarded = request.headers.getall(hdrs.X_FORWARDED_FOR, ())
+    if not forwarded:
+        return request.remote
+    last = forwarded[-1].rpartition(",")[2].strip()
+    return last if _ADDRESS.fullmatch(last) else request.remote
 
 
 def check_may_listen(

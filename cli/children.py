@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cli.failures import Failure
+from cli.log_file import LOG_FILE, open_log
 from cli.parent_pipes import HELD_DESCRIPTORS, PARENT_PIPE, READY_PIPE
 
 _TAIL_LINES = 8
@@ -133,6 +134,7 @@ async def spawn(what: Spawn, inherited: Sequence[int]) -> Child:
         process = await asyncio.create_subprocess_exec(
             *what.command,
             env=what.environment
+            | ({} if what.log is None else {LOG_FILE: str(what.log)})
             | {
                 PARENT_PIPE: str(parent_read),
                 READY_PIPE: str(ready_write),
@@ -156,11 +158,6 @@ async def spawn(what: Spawn, inherited: Sequence[int]) -> Child:
     return Child(what, process, parent_write, ready_read, log_start)
 
 
-def open_log(path: Path) -> int:
-    """Open a log for appending, mode 600, and return the descriptor."""
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-
-
 async def _read_line(descriptor: int) -> str:
     """Read the first line from a pipe and close it; empty if the pipe closes without one."""
     reader = asyncio.StreamReader()
@@ -178,6 +175,7 @@ def _last_lines(log: Path, start: int) -> list[str]:
     try:
         with log.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
+            start = start if start <= size else 0  # it was rotated meanwhile
             file.seek(max(start, size - _TAIL_BYTES))
             text = file.read().decode(errors="replace")
     except OSError:

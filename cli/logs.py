@@ -1,4 +1,4 @@
-"""Sets up logging: one JSON object a line on stderr, with the request id."""
+"""Sets up logging: one JSON object a line, with the request id, on stderr or in a file."""
 
 import asyncio
 import logging
@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 from pythonjsonlogger.json import JsonEncoder
 
+from cli.log_file import LogFile, log_file
 from rpc.catalogue import secret_names
 from rpc.metadata import request_id
 from rpc.request_log import FieldsHandler
@@ -95,7 +96,7 @@ class LineWriter(FieldsHandler):
     a process that is killed loses at most the INFO lines of its last turn.
     """
 
-    def __init__(self, stream: TextIO, lines: JsonLines) -> None:
+    def __init__(self, stream: TextIO | LogFile, lines: JsonLines) -> None:
         super().__init__()
         self.setFormatter(lines)
         self._stream = stream
@@ -167,16 +168,18 @@ def level_of(environ: Mapping[str, str]) -> int:
     return logging.getLevelNamesMapping()[name]
 
 
-def configure(process: str, stream: TextIO | None = None) -> None:
-    """Write every log line of this process to stderr as JSON, uncaught exceptions included.
+def configure(process: str, stream: TextIO | LogFile | None = None) -> None:
+    """Write every log line of this process as JSON, uncaught exceptions included.
 
-    A process whose terminal is for a person gives another `stream`.
+    They go to the file in NIVISCO_LOG_FILE, or to stderr. A process whose terminal is for a person
+    gives another `stream`.
 
     Raises:
-        ValueError: NIVISCO_LOG_LEVEL is not a level.
+        ValueError: NIVISCO_LOG_LEVEL is not a level, or NIVISCO_LOG_FILE cannot be written.
     """
     level = level_of(os.environ)
-    handler = LineWriter(stream or sys.stderr, JsonLines(process))
+    target = stream or log_file(os.environ) or sys.stderr
+    handler = LineWriter(target, JsonLines(process))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

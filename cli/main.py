@@ -21,6 +21,7 @@ _COMMANDS = {
     "refunds": "cli.refunds:refunds",
     "queue": "cli.set_aside:queue",
     "clock": "cli.test_clock:clock",
+    "logs": "cli.log_reader:logs",
     "profile": "cli.profile:profile",
     "migrate": "cli.processes:migrate",
     "core": "cli.processes:core",

@@ -12,10 +12,11 @@ import click
 
 from cli import logs
 from cli.addresses import Address, check_free, read_address
-from cli.children import Spawn, nivisco, open_log
+from cli.children import Spawn, nivisco
 from cli.data_dir import DEFAULT_DATA_DIR, DataDir, Endpoints, Secrets
 from cli.failures import Failure, SettingsError
 from cli.first_screen import first_screen, say
+from cli.log_file import LOG_FILE, LogFile, Rotation
 from cli.profiler import PROFILE_DIRECTORY
 from cli.supervisor import Interrupted, Supervisor
 from cli.worker_plans import (
@@ -208,6 +209,7 @@ def _check_settings(plan: Plan, environ: Mapping[str, str]) -> None:
     try:
         logs.level_of(environ)
         lame_duck_seconds(environ)
+        Rotation.from_environment(environ)
     except ValueError as error:
         raise SettingsError(f"{error}.") from None
     for variable in ("NIVISCO_SECRET_KEYS", "NIVISCO_SERVICE_TOKENS"):
@@ -215,6 +217,8 @@ def _check_settings(plan: Plan, environ: Mapping[str, str]) -> None:
             raise SettingsError(
                 f"Unset {variable}: `nivisco up` keeps its own in {plan.data_dir.secrets}."
             )
+    if environ.get(LOG_FILE):
+        raise SettingsError(f"Unset {LOG_FILE}: `nivisco up` logs into {plan.data_dir.logs}.")
     for variable in ("NIVISCO_STRIPE_TEST_URL", "NIVISCO_AUTHORIZE_TEST_URL"):
         if plan.sandbox and environ.get(variable):
             raise SettingsError(
@@ -227,8 +231,8 @@ def _log_to(plan: Plan) -> None:
     if plan.log_to_terminal:
         logs.configure("up")
         return
-    descriptor = open_log(plan.data_dir.logs / "up.log")
-    logs.configure("up", os.fdopen(descriptor, "a", buffering=1))
+    rotation = Rotation.from_environment(os.environ)
+    logs.configure("up", LogFile(plan.data_dir.logs / "up.log", rotation))
 
 
 async def _start_and_watch(plan: Plan, secrets: Secrets, processes_lock: int) -> bool:

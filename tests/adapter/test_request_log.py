@@ -23,7 +23,7 @@ def _info(caplog: pytest.LogCaptureFixture) -> None:
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, object]]:
     """Return the fields of the requests' lines."""
-    names = ("method", "status", "action", "business_id")
+    names = ("method", "status", "action", "business_id", "address")
     return [
         {name: getattr(record, name) for name in names}
         for record in caplog.records
@@ -36,7 +36,30 @@ async def test_a_request_is_one_line_with_its_action_and_business(
 ) -> None:
     await client.post_bytes(VALIDATE)
     line = {"method": "POST", "status": 200, "action": "validate_business"}
-    assert lines(caplog) == [line | {"business_id": CREDENTIALS["business_id"]}]
+    business = {"business_id": CREDENTIALS["business_id"], "address": "127.0.0.1"}
+    assert lines(caplog) == [line | business]
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "address"),
+    [
+        (["192.0.2.7"], "192.0.2.7"),
+        (["10.1.1.1, 2001:db8::7"], "2001:db8::7"),
+        (["10.1.1.1", "192.0.2.7"], "192.0.2.7"),
+        (["canary"], "127.0.0.1"),
+        (["192.0.2.7, "], "127.0.0.1"),
+    ],
+)
+async def test_behind_a_proxy_the_address_is_the_one_that_the_proxy_added(
+    client: AdapterClient,
+    caplog: pytest.LogCaptureFixture,
+    forwarded: list[str],
+    address: str,
+) -> None:
+    headers = [("X-Forwarded-For", each) for each in forwarded]
+    async with client.session.get(client.url + "/healthz", headers=headers):
+        pass
+    assert [each["address"] for each in lines(caplog)] == [address]
 
 
 async def test_a_path_that_is_not_served_is_one_line_too(
@@ -44,7 +67,8 @@ async def test_a_path_that_is_not_served_is_one_line_too(
 ) -> None:
     async with client.session.get(client.url + "/nope"):
         pass
-    assert lines(caplog) == [{"method": "GET", "status": 404, "action": None, "business_id": None}]
+    (line,) = lines(caplog)
+    assert (line["status"], line["action"], line["business_id"]) == (404, None, None)
 
 
 async def test_a_bug_is_an_error_with_its_trace_and_then_the_line(
