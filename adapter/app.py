@@ -1,5 +1,7 @@
 """Handles every request: finds what serves its path, gives it an id, and logs one line."""
 
+from __future__ import annotations
+
 import asyncio
 import logging
 import os
@@ -9,13 +11,13 @@ import traceback
 from base64 import b32encode
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from http import HTTPMethod
-from typing import TypeAlias
+from http import HTTPMethod, HTTPStatus
+from typing import TYPE_CHECKING, TypeAlias
 
 from aiohttp import hdrs, web
 
 from adapter.endpoint import Endpoint
-from adapter.metrics import AdapterMetrics
+from adapter.metrics import OTHER, AdapterMetrics
 from adapter.plain_http import client_address, is_trusted
 from adapter.responses import (
     REQUEST_ID_HEADER,
@@ -28,12 +30,16 @@ from adapter.settings import AdapterSettings
 from adapter.webhooks import GATEWAYS, Webhooks
 from portal.pages.documents import Document
 from portal.pages.routes import documents, with_slash
+from rpc import tracing
 from rpc.client import CoreClient
 from rpc.metadata import request_id
 from rpc.request_log import log_request
 from transcoding import json_responses
 from transcoding.actions import build_catalogue
 from transcoding.json_responses import JsonResponse
+
+if TYPE_CHECKING:  # slow to import, and off by default
+    from rpc.otel import Span
 
 logger = logging.getLogger("adapter")
 
@@ -91,10 +97,13 @@ class App:
         identity = given if _REQUEST_ID.fullmatch(given) else new_request_id()
         request_id.set(identity)  # aiohttp runs each request in a task, so in its own context
         fields: LogFields = {}
+        span = tracing.begin(
+            OTHER, is_server=True, traceparent=request.headers.get(tracing.TRACEPARENT)
+        )
         try:
             response = await self._respond(request, fields)
         except asyncio.CancelledError:
-            self._record(CLIENT_DISCONNECTED, request, fields, started)
+            self._record(CLIENT_DISCONNECTED, request, fields, started, span)
             raise
         except Exception as error:  # noqa: BLE001 - every bug becomes the documented 500
             log_exception(error)
@@ -102,14 +111,24 @@ class App:
         set_common_headers(response, identity, secure=request.secure)
         if self._stopping.is_set() or _withholds_body(request):
             response.force_close()
-        self._record(response.status, request, fields, started)
+        self._record(response.status, request, fields, started, span)
         return response
 
     def _record(
-        self, status: int, request: web.BaseRequest, fields: LogFields, started: float
+        self,
+        status: int,
+        request: web.BaseRequest,
+        fields: LogFields,
+        started: float,
+        span: Span | None,
     ) -> None:
         seconds = time.perf_counter() - started
         self.metrics.record_request(fields.get("action"), status, seconds)
+        if span is not None:
+            action = fields.get("action", OTHER)
+            business_id = fields.get("business_id")
+            is_error = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+            span.end(is_error=is_error, name=action, status=status, business_id=business_id)
         # Plain HTTP comes from this machine or a proxy, as App and check_may_listen see to.
         address = request.remote if self._is_tls else client_address(request)
         _log(status, request, fields, seconds, address)

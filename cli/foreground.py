@@ -14,6 +14,7 @@ from cli import logs
 from cli.failures import SettingsError, sentence
 from cli.parent_pipes import WORKER, ParentPipes
 from cli.profiler import PROFILE_DIRECTORY, Profiler
+from rpc import tracing
 
 Serve = Callable[[Callable[[str], None], asyncio.Event], Coroutine[Any, Any, None]]
 """Serves until the event is set; calls back with its `host:port` when it is ready."""
@@ -36,8 +37,10 @@ def run(process: str, prepare: Callable[[], Serve]) -> None:
         number = os.environ.get(WORKER)
         name = f"{process} {number}" if number else process
         logs.configure(name)
+        tracing.start(process, os.environ)
         profiler = Profiler(name, os.environ.get(PROFILE_DIRECTORY))
         _run_loop(_serve(prepare(), parent, profiler))
+        tracing.stop()
     except ValueError as error:
         _logger.debug("setting rejected", exc_info=True)
         raise _reported(SettingsError(sentence(error)), parent) from None

@@ -33,8 +33,10 @@ _AT_LEAST = {
     "asyncio": logging.WARNING,
     "authorizenet": logging.WARNING,
     "grpc": logging.WARNING,
+    "opentelemetry": logging.WARNING,
     "pyxb": logging.WARNING,
     "sqlalchemy": logging.WARNING,
+    "urllib3": logging.WARNING,
 }
 _OF_EVERY_RECORD = frozenset((*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"))
 """Attributes of a record that are not its caller's `extra`."""

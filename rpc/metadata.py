@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from google.rpc import error_details_pb2
 
 from rpc.error_details import MAX_FIELD_PROBLEMS, FieldProblem
+from rpc.tracing import TRACEPARENT, current_traceparent
 
 BUSINESS_ID_METADATA = "x-business-id"
 
@@ -51,10 +52,12 @@ class Credentials:
 def request_metadata(
     credentials: Credentials, field_problems: Sequence[FieldProblem] = ()
 ) -> list[tuple[str, str | bytes]]:
-    """Return the metadata of a call, with the running task's request id."""
+    """Return the metadata of a call, with the running task's request id and trace."""
     metadata = credentials.metadata()
     if (running := request_id.get()) != NO_REQUEST:
         metadata.append((REQUEST_ID_METADATA, running))
+    if (traceparent := current_traceparent()) is not None:
+        metadata.append((TRACEPARENT, traceparent))
     if field_problems:
         problems = error_details_pb2.BadRequest(
             field_violations=[

@@ -23,6 +23,7 @@ from typing import Any
 from ulid import ULID
 
 from nivisco.internal.v1.occurrences_pb2 import OccurrenceLease
+from rpc import tracing
 from rpc.errors import CoreError
 from rpc.metadata import request_id
 from scheduler.leases import Leases
@@ -180,10 +181,13 @@ class Scheduler:
 
     async def _execute(self, lease: OccurrenceLease) -> None:
         request_id.set(str(ULID()))
+        span, outcome = tracing.begin("execute_occurrence"), FAULT
         try:
             outcome = await self._outcome(lease)
             self._metrics.executed.labels(outcome).inc()
         finally:
+            if span is not None:
+                span.end(is_error=outcome == FAULT, outcome=outcome)
             self._leases.done(lease)
             self._begin_executions()
             self._has_ended.set()

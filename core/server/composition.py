@@ -35,7 +35,6 @@ from core.doctor.service import DoctorService
 from core.due_work.service import POLL_SECONDS, DueWork
 from core.gateways.authorize.gateway import AuthorizeGateway
 from core.gateways.gateway import Gateway
-from core.gateways.measuring import measure_calls
 from core.gateways.stripe.gateway import StripeGateway
 from core.idempotency.pipeline import IdempotentRuns
 from core.idempotency.service import REAP_SECONDS, Idempotency
@@ -62,6 +61,7 @@ from core.refunds.decisions import RefundDecisions
 from core.refunds.service import RefundsService
 from core.refunds.servicer import RefundsServicer
 from core.server import validation
+from core.server.gateway_calls import observe_calls
 from core.server.gauges import BACKLOG_SECONDS, CoreGauges
 from core.server.health import HealthServicer
 from core.server.listening import Listener
@@ -168,8 +168,8 @@ async def serve(
     authorize = AuthorizeGateway(
         settings.authorize_urls, settings.gateway_timeout_seconds, (clock or SystemClock()).now
     )
-    measure_calls("stripe", stripe)
-    measure_calls("authorize", authorize)
+    observe_calls("stripe", stripe)
+    observe_calls("authorize", authorize)
     try:
         if settings.migrate:
             await upgrade.migrate(database)

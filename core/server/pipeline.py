@@ -33,6 +33,7 @@ from core.ids import new_request_id
 from core.metrics import REQUEST_SECONDS
 from core.security.keyring import UnknownKeyError
 from core.server.validation import problems
+from rpc import tracing
 from rpc.catalogue import Method, action_name, methods_by_path
 from rpc.error_details import MAX_FIELD_PROBLEMS, FieldProblem
 from rpc.metadata import FIELD_PROBLEMS_METADATA, REQUEST_ID_METADATA, request_id
@@ -42,6 +43,8 @@ logger = logging.getLogger("core")
 
 _POLLED = "/nivisco.internal.v1.OccurrencesService/ClaimDueOccurrences"
 """Every scheduler calls it each second, so its successes are logged at DEBUG."""
+_FAULTS: Final = ("INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED", "UNKNOWN")
+"""Codes that say that something of ours, or of a gateway, failed."""
 _OK: Final = grpc.StatusCode.OK.name
 _CODE_NAMES: Final[Mapping[int, str]] = {code.value[0]: code.name for code in grpc.StatusCode}
 _REQUEST_ID_LENGTH_MAX = 64
@@ -113,6 +116,10 @@ class Pipeline:
         set_presence(presence)
         started, code = time.perf_counter(), grpc.StatusCode.CANCELLED.name
         served = self._served[path]
+        span = None
+        if path != _POLLED:
+            parent = metadata.get(tracing.TRACEPARENT)
+            span = tracing.begin(served.action, is_server=True, traceparent=parent)
         work = asyncio.create_task(self._answer(served, metadata, body))
         self._running.add(work)
         work.add_done_callback(self._running.discard)
@@ -126,6 +133,8 @@ class Pipeline:
             seconds = time.perf_counter() - started
             REQUEST_SECONDS.observe((served.action, code), seconds)
             _log_call(path, code, seconds)
+            if span is not None:
+                span.end(is_error=code in _FAULTS, code=code)
         return answer
 
     @property

@@ -1,4 +1,4 @@
-"""Counts the calls of a gateway's methods: how long they took, and how they ended."""
+"""Counts and traces the calls of a gateway's methods: how long they took, and how they ended."""
 
 import time
 from collections.abc import Mapping
@@ -25,6 +25,7 @@ from core.gateways.gateway import (
     Unsettled,
 )
 from core.metrics import GATEWAY_CALL_SECONDS
+from rpc import tracing
 
 VERBS: Final = (
     "create_customer",
@@ -67,25 +68,27 @@ OUTCOMES: Final[Mapping[type, str]] = {
     Unsettled: "unsettled",
 }
 """Outcome by the type of what a method returns or raises. `ok`: it returned anything else."""
+_FAULTS: Final = ("error", "not_sent", "unknown")
 _OK: Final = "ok"
 _ERROR: Final = "error"
 """An exception that no gateway should raise."""
 _CANCELLED: Final = "cancelled"
 
 
-def measure_calls(name: str, gateway: object) -> None:
-    """Have the calls of the gateway's methods counted under `name`.
+def observe_calls(name: str, gateway: object) -> None:
+    """Have the calls of the gateway's methods counted and traced under `name`.
 
     A method that calls another one of these counts both.
     """
     for verb in VERBS:
         if hasattr(gateway, verb):
-            setattr(gateway, verb, partial(_measured, name, gateway, verb))
+            setattr(gateway, verb, partial(_observed, name, gateway, verb))
 
 
-async def _measured(name: str, gateway: object, verb: str, /, *args: Any, **kwargs: Any) -> Any:
+async def _observed(name: str, gateway: object, verb: str, /, *args: Any, **kwargs: Any) -> Any:
     method = getattr(type(gateway), verb)
     began, outcome = time.perf_counter(), _CANCELLED
+    span = tracing.begin(f"{name} {verb}")
     try:
         result = await method(gateway, *args, **kwargs)
         outcome = OUTCOMES.get(type(result), _OK)
@@ -94,4 +97,6 @@ async def _measured(name: str, gateway: object, verb: str, /, *args: Any, **kwar
         raise
     finally:
         GATEWAY_CALL_SECONDS.observe((name, verb, outcome), time.perf_counter() - began)
+        if span is not None:
+            span.end(is_error=outcome in _FAULTS, outcome=outcome)
     return result

@@ -8,9 +8,9 @@ import pytest
 from core.gateways import gateway as g
 from core.gateways.authorize.gateway import AuthorizeGateway
 from core.gateways.events import Fact
-from core.gateways.measuring import OUTCOMES, VERBS, measure_calls
 from core.gateways.stripe.gateway import StripeGateway
 from core.metrics import GATEWAY_CALL_SECONDS
+from core.server.gateway_calls import OUTCOMES, VERBS, observe_calls
 
 
 class FakeGateway:
@@ -55,7 +55,7 @@ async def test_a_call_is_counted_by_its_outcome_which_the_caller_gets(
 ) -> None:
     name = request.node.name
     gateway = FakeGateway()
-    measure_calls(name, gateway)
+    observe_calls(name, gateway)
     if isinstance(result, BaseException):
         with pytest.raises(type(result)):
             await gateway.charge(result, name="N")
