@@ -6,6 +6,7 @@ import os
 import click
 
 import cli.completion  # noqa: F401 - registers our completion classes with click
+from cli.settings import config_option
 
 # gRPC reads this when it is imported. Its lines are not JSON, and at INFO, its default, each failed
 # TLS handshake writes one.
@@ -28,12 +29,17 @@ _COMMANDS = {
     "adapter": "cli.processes:adapter",
     "scheduler": "cli.processes:scheduler",
     "sandbox": "cli.processes:sandbox",
+    "config": "cli.config:config",
     "completion": "cli.completion:completion",
 }
+_WITHOUT_SETTINGS = ("config", "completion")
+"""The commands that use no settings. All others have the option --config."""
 
 
 class _Commands(click.Group):
     """Imports a command's module when the command runs, so that the others start fast."""
+
+    _config = config_option()
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the names in the order in which a newcomer needs them."""
@@ -50,6 +56,8 @@ class _Commands(click.Group):
         module, _, name = _COMMANDS[cmd_name].partition(":")
         command = getattr(importlib.import_module(module), name)
         assert isinstance(command, click.Command)
+        if cmd_name not in _WITHOUT_SETTINGS and command.params[-1:] != [self._config]:
+            command.params.append(self._config)
         return command
 
 

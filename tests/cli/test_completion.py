@@ -43,6 +43,8 @@ def completed_by_bash(*words: str) -> list[str]:
     [
         (("ca",), ["call"]),
         (("completion", ""), ["bash", "zsh"]),
+        (("config", "check", "ad"), ["adapter"]),
+        (("core", "--co"), ["--config"]),
         (("payments", ""), ["resolve", "retry", "show"]),
         (("payments", "resolve", "PAY-1", "--as", ""), ["succeeded", "declined", "failed"]),
         (("refunds", "resolve", "REF-1", "--as", ""), ["succeeded", "failed"]),
