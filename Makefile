@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PY     := $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check check-fast generate bench profile prove lock fmt clean proto-deps release-image
+.PHONY: help install run test check check-fast generate bench profile prove lock sbom audit fmt clean proto-deps release-image
 
 help: ## show what can be made
 	@grep -E '^[a-z-]+:.*## |^#: ' $(MAKEFILE_LIST) | sed -E 's/^#: /\n/; s/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -105,7 +105,15 @@ release-image: proto-deps ## keep the schema of this release for `buf breaking`
 	$(BUF_IMAGE) -o proto/last_release.binpb
 
 COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-header --no-annotate --quiet
+	--no-emit-index-url --no-header --no-annotate --quiet --unsafe-package pip
+
+SBOM = $(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --mc-type application --output-reproducible --of JSON
+
+sbom: install ## write build/sbom.json: CycloneDX, of what runs
+	@mkdir -p build && $(SBOM) -o build/sbom.json
+
+audit: install ## look for known vulnerabilities; passes without a network
+	@$(PY) -m tests.deploy.audit
 
 lock: install ## resolve both locks again from pyproject.toml
 	$(COMPILE) --upgrade --extra dev --extra install -o requirements-dev.lock
