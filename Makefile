@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PY     := $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check check-fast generate bench profile prove lock sbom audit fmt clean proto-deps release-image
+.PHONY: help install run test check check-fast generate bench profile prove deploy-test lock sbom audit fmt clean proto-deps release-image
 
 help: ## show what can be made
 	@grep -E '^[a-z-]+:.*## |^#: ' $(MAKEFILE_LIST) | sed -E 's/^#: /\n/; s/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -92,6 +92,9 @@ prove: install ## kill cores at every failpoint, then compare the books (PROVE_M
 	STORY_DELIVERIES=10000 $(PY) -m pytest -q tests/core/webhooks/test_stories.py
 	CROWD_PLANS=25 CROWD_SEED=$$$$ $(PY) -m pytest -q tests/prove/test_crowd.py
 	CONCURRENT_REFUNDS=1000 $(PY) -m pytest -q tests/core/refunds/test_refund.py -k concurrent
+
+deploy-test: install ## build the image's tree from the package index, and run it (needs root)
+	IMAGE_FROM_INDEX=1 $(BIN)/pytest -q tests/deploy/test_image.py
 
 #: Keep up to date
 fmt: install ## format Python and proto files

@@ -61,12 +61,22 @@ _PROGRAMS: Mapping[str, Program] = {
     ),
     "curl": Program("curl", lambda: shutil.which("curl") is not None, "apt-get install curl"),
     "node": Program(f"Node {_OLDEST_NODE}+", _has_node, "apt-get install nodejs npm"),
+    "mount namespaces": Program(
+        "mount namespaces and root",
+        lambda: os.geteuid() == 0 and _printed("unshare", "--mount", "--pid", "--fork", "id") != "",
+        "run as root, where unshare --mount is allowed",
+    ),
     "package index": Program(
         "a package index",
         lambda: _printed(sys.executable, "-m", "pip", "index", "versions", "pip") != "",
         "pip index versions pip  # must find one",
     ),
     "php": Program("PHP with curl", _has_php, "apt-get install php-cli php-curl"),
+    "systemd-analyze": Program(
+        "systemd-analyze",
+        lambda: shutil.which("systemd-analyze") is not None,
+        "apt-get install systemd",
+    ),
     "zsh": Program("zsh", lambda: shutil.which("zsh") is not None, "apt-get install zsh"),
 }
 
