@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 
-from sqlalchemy import bindparam, delete, false, insert, select, update
+from sqlalchemy import bindparam, delete, false, insert, select, text, update
 
 from core.database.schema import businesses, cards, gateway_customers, removed_cards
 from core.database.transactions import Transaction
@@ -54,7 +54,9 @@ _BY_FINGERPRINT = _OF_USER.where(
     cards.c.customer_id == bindparam("customer_id"),
     cards.c.fingerprint == bindparam("fingerprint"),
 ).order_by(cards.c.created_at.desc(), cards.c.card_id.desc())
-_PRIMARY = _OF_USER.where(cards.c.gateway == bindparam("gateway"), cards.c.is_primary)
+_IS_PRIMARY = text("cards.is_primary")
+"""As the index uq_cards_one_primary has it, which SQLite knows by these words only."""
+_PRIMARY = _OF_USER.where(cards.c.gateway == bindparam("gateway"), _IS_PRIMARY)
 
 
 async def cards_of_user(
@@ -334,7 +336,7 @@ async def make_primary(
         cards.c.gateway == gateway,
     )
     await transaction.connection.execute(
-        update(cards).where(*of_user, cards.c.is_primary).values(is_primary=False)
+        update(cards).where(*of_user, _IS_PRIMARY).values(is_primary=False)
     )
     await transaction.connection.execute(
         update(cards).where(*of_user, cards.c.card_id == card_id).values(is_primary=True)
