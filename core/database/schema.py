@@ -95,6 +95,7 @@ PAYMENT_STATUSES = (
     "disputed",
     "authorized",
 )
+VOID_REASONS = ("duplicate", "fraudulent", "requested_by_customer", "abandoned")
 REFUND_STATUSES = ("pending", "succeeded", "failed", "canceled")
 JOB_STATUSES = ("active", "paused", "cancelled", "completed")
 HOLD_STATUSES = ("open", "captured", "released", "expired")
@@ -358,6 +359,7 @@ payments = Table(
     Column("closing_minor", BigInteger, nullable=True),
     Column("closing_key", String(64), nullable=True),
     _metadata(),
+    _word("void_reason", nullable=True),  # of that void, if the request named one
     ForeignKeyConstraint(["business_id", "user_id"], ["users.business_id", "users.user_id"]),
     CheckConstraint("amount_minor > 0", name="amount_is_positive"),
     CheckConstraint(
@@ -388,6 +390,7 @@ payments = Table(
     _one_of("status", *PAYMENT_STATUSES),
     _one_of("attempt", "running", "unknown", "not_sent"),
     _one_of("closing", "capture", "void"),
+    _one_of("void_reason", *VOID_REASONS),
     # The three of the list, by its filters: core.database.paging says how they serve each.
     Index("ix_payments_newest", "business_id", "env", "created_at", "payment_id"),
     Index(

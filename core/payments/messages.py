@@ -23,6 +23,7 @@ from nivisco.payments.v1 import payments_pb2 as pb
 def payment_message(payment: Payment) -> pb.Payment:
     """Return the message of a payment."""
     refunded = Amount(payment.amount_refunded_minor, payment.currency)
+    void_reason = payment.void_reason if payment.status == "voided" else None
     return pb.Payment(
         payment_id=payment.payment_id,
         kind=enum_value(pb.PaymentKind, payment.kind),
@@ -43,6 +44,7 @@ def payment_message(payment: Payment) -> pb.Payment:
         created_at=timestamp(payment.created_at),
         updated_at=timestamp(payment.updated_at),
         metadata=metadata_of(payment.metadata),
+        void_reason=enum_value(pb.VoidReason, void_reason or "unspecified"),
     )
 
 

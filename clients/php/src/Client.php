@@ -1080,12 +1080,15 @@ final class Client
      * - transaction_id: The gateway's id of the payment, for example `pi_…`. Must be 1 to
      *   255 printable characters without spaces.
      * - env: Environment. Defaults to the business's default environment.
+     * - reason: Reason of the void. Stripe stores it with the payment; Authorize.Net takes
+     *   none.
      * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
      *     payment_id?: string,
      *     transaction_id?: string,
      *     env?: 'TEST'|'LIVE',
+     *     reason?: 'duplicate'|'fraudulent'|'requested_by_customer'|'abandoned',
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode PAYMENT_NOT_FOUND, PAYMENT_STATE,

@@ -87,6 +87,7 @@ export function readPayment(json: Json): types.Payment {
     updatedAt: string(json["updated_at"]),
     kind: word<types.PaymentKind>(json["kind"]),
     amountCaptured: nullable(string)(json["amount_captured"]),
+    voidReason: nullable(word<types.VoidReason>)(json["void_reason"]),
     metadata: strings(json["metadata"]),
   };
 }

@@ -20,6 +20,8 @@ export type PaymentStatus =
 
 export type PaymentKind = "charge" | "fund";
 
+export type VoidReason = "duplicate" | "fraudulent" | "requested_by_customer" | "abandoned";
+
 export type GatewayRefundStatus = "accepted" | "failed";
 
 export type DisputeStatus = "open" | "won" | "lost";
@@ -412,6 +414,11 @@ export interface Payment {
    * Null if nothing was charged. A decimal string.
    */
   readonly amountCaptured: string | null;
+  /**
+   * Reason from the request to void the payment. Null if it was not voided on request, or
+   * without a reason.
+   */
+  readonly voidReason: VoidReason | null;
   /** Pairs of strings from the request. Empty if there are none. */
   readonly metadata: Readonly<Record<string, string>>;
 }
@@ -1403,6 +1410,8 @@ export interface VoidPaymentFields {
   readonly transactionId?: string | undefined;
   /** Environment. Defaults to the business's default environment. */
   readonly env?: Env | undefined;
+  /** Reason of the void. Stripe stores it with the payment; Authorize.Net takes none. */
+  readonly reason?: VoidReason | undefined;
 }
 
 /** Response of `void_payment`. */

@@ -79,6 +79,7 @@ from .types import (
     ValidateBusinessResult,
     ValidateUserResult,
     VoidPaymentResult,
+    VoidReason,
 )
 
 
@@ -1088,6 +1089,7 @@ class Nivisco(Connection):
         payment_id: str | None = None,
         transaction_id: str | None = None,
         env: Env | None = None,
+        reason: VoidReason | None = None,
         idempotency_key: str | None = None,
     ) -> VoidPaymentResult:
         """Voids an authorized payment, which releases the amount.
@@ -1100,6 +1102,8 @@ class Nivisco(Connection):
             transaction_id: The gateway's id of the payment, for example `pi_…`. Must be 1
                 to 255 printable characters without spaces.
             env: Environment. Defaults to the business's default environment.
+            reason: Reason of the void. Stripe stores it with the payment; Authorize.Net
+                takes none.
             idempotency_key: Key of this call. Defaults to a new one for every call.
 
         Raises:
@@ -1115,6 +1119,7 @@ class Nivisco(Connection):
                 "payment_id": payment_id,
                 "transaction_id": transaction_id,
                 "env": env,
+                "reason": reason,
             },
             VoidPaymentResult.from_json,
             idempotency_key,

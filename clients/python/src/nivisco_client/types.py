@@ -40,6 +40,8 @@ PaymentStatus = Literal[
 
 PaymentKind = Literal["charge", "fund"]
 
+VoidReason = Literal["duplicate", "fraudulent", "requested_by_customer", "abandoned"]
+
 GatewayRefundStatus = Literal["accepted", "failed"]
 
 DisputeStatus = Literal["open", "won", "lost"]
@@ -469,6 +471,9 @@ class Payment:
     amount_captured: str | None
     """Charged amount: all of the payment, unless a part of an authorized one was captured.
     Null if nothing was charged. A decimal string."""
+    void_reason: VoidReason | None
+    """Reason from the request to void the payment. Null if it was not voided on request, or
+    without a reason."""
     metadata: Mapping[str, str]
     """Pairs of strings from the request. Empty if there are none."""
 
@@ -495,6 +500,7 @@ class Payment:
             amount_captured=None
             if body["amount_captured"] is None
             else str(body["amount_captured"]),
+            void_reason=body["void_reason"],
             metadata=dict(body["metadata"]),
         )
 

@@ -38,6 +38,7 @@ IMPOSSIBLE: dict[str, dict[str, object]] = {
         "authorized_minor": 2550,
         "closing": "capture",
     },
+    "ck_payments_void_reason_is_known": {"void_reason": "bored"},
     "ck_payments_closing_is_known": {
         "kind": "charge",
         "authorized_minor": 2550,
