@@ -159,6 +159,10 @@ businesses = Table(
     _moment("updated_at"),
     # Whether what a user owes is settled whenever the user's wallet is credited.
     Column("settle_receivables", Boolean, nullable=False, server_default=text("false")),
+    # Of jobs that leave it open, as in `recurring_jobs`; NULL: the defaults of core.dunning.
+    Column("retry_days", String(64), nullable=True),
+    Column("max_failed_cycles", Integer, nullable=True),
+    CheckConstraint("max_failed_cycles > 0", name="max_failed_cycles_is_positive"),
     _one_of("default_env", "TEST", "LIVE"),
 )
 
@@ -764,7 +768,7 @@ recurring_jobs = Table(
     Column("paused_at", UtcDateTime, nullable=True),
     _word("paused_reason", nullable=True),
     # Days of the retries, separated by commas, and the failed cycles that pause the job; NULL: the
-    # defaults of core.recurring.rules.
+    # business's.
     Column("retry_days", String(64), nullable=True),
     Column("max_failed_cycles", Integer, nullable=True),
     _metadata(),

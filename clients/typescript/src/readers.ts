@@ -25,6 +25,8 @@ export function readBusiness(json: Json): types.Business {
     active: boolean(json["active"]),
     defaultEnv: word<types.Env>(json["default_env"]),
     settleReceivables: boolean(json["settle_receivables"]),
+    retryDays: list(integer)(json["retry_days"]),
+    maxFailedCycles: integer(json["max_failed_cycles"]),
   };
 }
 

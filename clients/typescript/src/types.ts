@@ -89,6 +89,13 @@ export interface Business {
   readonly defaultEnv: Env;
   /** Whether what a user owes is settled whenever the user's wallet is credited. */
   readonly settleReceivables: boolean;
+  /**
+   * Days after the first attempt of a cycle on which recurring jobs without days of their
+   * own retry it if it was not charged.
+   */
+  readonly retryDays: readonly number[];
+  /** Number of failed cycles in a row that pauses a recurring job without a number of its own. */
+  readonly maxFailedCycles: number;
 }
 
 /** Profile of a new business. */
@@ -125,6 +132,18 @@ export interface ModifyBusinessUpdates {
    * counts for every credit from two seconds after the response on.
    */
   readonly settleReceivables?: boolean | undefined;
+  /**
+   * New days after the first attempt of a cycle on which recurring jobs without days of
+   * their own retry it if it was not charged: 1 to 10 numbers from 1 to 365, in ascending
+   * order. They count for attempts that fail from then on; a retry that is scheduled
+   * already keeps its time. Null restores 1, 3 and 7.
+   */
+  readonly retryDays?: readonly number[] | null | undefined;
+  /**
+   * New number of failed cycles in a row that pauses a recurring job without a number of
+   * its own, 1 to 1000. It counts from a job's next failed cycle on. Null restores 3.
+   */
+  readonly maxFailedCycles?: number | null | undefined;
 }
 
 /** Credentials of one Stripe account for one environment. */
@@ -673,9 +692,12 @@ export interface RecurringJob {
    * kept. `YYYY-MM-DD HH:MM:SS` in UTC.
    */
   readonly pausedAt: string | null;
-  /** Days after the first attempt of a cycle on which it is retried if it was not charged. */
+  /**
+   * Days after the first attempt of a cycle on which it is retried if it was not charged:
+   * the job's own, or its business's.
+   */
   readonly retryDays: readonly number[];
-  /** Number of failed cycles in a row that pauses the job. */
+  /** Number of failed cycles in a row that pauses the job: its own, or its business's. */
   readonly maxFailedCycles: number;
   /** Pairs of strings from the last request that set them. Empty if there are none. */
   readonly metadata: Readonly<Record<string, string>>;
@@ -2016,10 +2038,15 @@ export interface CreateRecurringFields {
   /**
    * Days after the first attempt of a cycle on which it is retried if it was not charged: 1
    * to 10 numbers from 1 to 365, in ascending order. No retry is made once the next cycle
-   * is due, or after a decline that is final. Defaults to 1, 3 and 7.
+   * is due, or after a decline that is final. Defaults to the business's days, 1, 3 and 7
+   * unless `modify_business` has changed them. While a job has none of its own, a change of
+   * the business's counts for it.
    */
   readonly retryDays?: readonly number[] | undefined;
-  /** Number of failed cycles in a row that pauses the job, 1 to 1000. Defaults to 3. */
+  /**
+   * Number of failed cycles in a row that pauses the job, 1 to 1000. Defaults to the
+   * business's number, likewise, which is 3 unless changed.
+   */
   readonly maxFailedCycles?: number | undefined;
   /**
    * Pairs of strings to keep with the job. No key begins with `nivisco_`, and no card
@@ -2104,12 +2131,12 @@ export interface UpdateRecurringFields {
   /**
    * New days after the first attempt of a cycle on which it is retried, 1 to 10 numbers
    * from 1 to 365, in ascending order. A retry that is scheduled already keeps its time.
-   * Null restores the default.
+   * Null leaves them to the business again.
    */
   readonly retryDays?: readonly number[] | null | undefined;
   /**
    * New number of failed cycles in a row that pauses the job, 1 to 1000. It counts from the
-   * next failed cycle on. Null restores the default.
+   * next failed cycle on. Null leaves it to the business again.
    */
   readonly maxFailedCycles?: number | null | undefined;
   /**
