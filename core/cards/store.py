@@ -30,6 +30,14 @@ class Card:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class RemovedCard:
+    """A card that was removed, as it was then."""
+
+    card: Card
+    removed_at: datetime
+
+
 _COLUMNS = tuple(cards.c[each.name] for each in fields(Card))
 _OF_BUSINESS = select(*_COLUMNS).where(cards.c.business_id == bindparam("business_id"))
 _BY_ID = _OF_BUSINESS.where(cards.c.card_id == bindparam("card_id"))
@@ -153,17 +161,34 @@ async def removed_among(
     env: str,
     gateway: str,
     gateway_card_ids: Sequence[str],
-) -> set[str]:
-    """Return the ids of those cards at the gateway that were removed."""
+) -> dict[str, RemovedCard]:
+    """Return those cards that were removed, by their ids at the gateway."""
     rows = await transaction.connection.execute(
-        select(removed_cards.c.gateway_card_id).where(
-            removed_cards.c.business_id == business_id,
+        _REMOVED.add_columns(removed_cards.c.removed_at)
+        .where(
             removed_cards.c.env == env,
             removed_cards.c.gateway == gateway,
             removed_cards.c.gateway_card_id.in_(gateway_card_ids),
         )
+        .order_by(removed_cards.c.removed_at),
+        {"business_id": business_id},
     )
-    return set(rows.scalars())
+    found = (RemovedCard(Card(*row[:-1]), row[-1]) for row in rows)
+    return {each.card.gateway_card_id: each for each in found}
+
+
+async def forget_removal(
+    transaction: Transaction, *, business_id: str, env: str, gateway: str, gateway_card_id: str
+) -> None:
+    """Delete the removed card with this id at the gateway, which is to be stored again."""
+    await transaction.connection.execute(
+        delete(removed_cards).where(
+            removed_cards.c.business_id == business_id,
+            removed_cards.c.env == env,
+            removed_cards.c.gateway == gateway,
+            removed_cards.c.gateway_card_id == gateway_card_id,
+        )
+    )
 
 
 async def remove_card(transaction: Transaction, *, business_id: str, card: Card) -> None:
@@ -189,12 +214,14 @@ async def keep_card(
     saved: SavedCard,
     replaces: Card | None,
     removed: Sequence[Card] = (),
+    restores: Card | None = None,
 ) -> Card:
     """Store a card that is not primary, or the new expiry date of a known card.
 
     The row of a card that it `replaces`, if nobody changed it meanwhile, becomes that of the card;
     likewise that of the customer's card with the same number, unless that expires later. Cards
-    that are `removed` at the gateway do not count.
+    that are `removed` at the gateway do not count. A new row has the id of the card that it
+    `restores`.
     """
     known = await card_by_gateway_id(
         transaction,
@@ -235,7 +262,7 @@ async def keep_card(
         if replaced is not None:
             return replaced
     card = Card(
-        card_id=new_card_id(),
+        card_id=restores.card_id if restores else new_card_id(),
         user_id=user_id,
         gateway=gateway,
         env=env,
@@ -246,7 +273,7 @@ async def keep_card(
         exp_month=saved.exp_month,
         exp_year=saved.exp_year,
         is_primary=False,
-        created_at=transaction.now,
+        created_at=restores.created_at if restores else transaction.now,
     )
     await transaction.connection.execute(
         insert(cards).values(business_id=business_id, fingerprint=saved.fingerprint, **asdict(card))
