@@ -16,6 +16,7 @@ from core.payments.history_rules import Change, ObjectHistory
 from core.payments.in_flight import ChargeResult
 from core.payments.lookup import PaymentDetails
 from core.payments.store import Payment
+from core.refunds.messages import refund_message
 from core.wallet.messages import wallet_message
 from nivisco.payments.v1 import payments_pb2 as pb
 
@@ -113,9 +114,10 @@ def payment_details_response(found: PaymentDetails) -> pb.GetPaymentResponse:
     return pb.GetPaymentResponse(
         payment=payment_message(found.payment),
         card=card_message(found.card) if found.card else None,
-        gateway_refunds=[_gateway_refund(each, currency) for each in found.refunds],
+        gateway_refunds=[_gateway_refund(each, currency) for each in found.gateway_refunds],
         disputes=[_dispute(each, currency) for each in found.disputes],
         history=[_change(each, currency) for each in found.history],
+        refunds=[refund_message(each) for each in found.refunds],
     )
 
 

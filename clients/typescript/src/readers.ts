@@ -469,6 +469,7 @@ export function readGetPaymentResult(json: Json): types.GetPaymentResult {
     gatewayRefunds: list(object(readGatewayRefund))(json["gateway_refunds"]),
     disputes: list(object(readDispute))(json["disputes"]),
     history: list(object(readPaymentChange))(json["history"]),
+    refunds: list(object(readRefund))(json["refunds"]),
   };
 }
 

@@ -28,9 +28,9 @@ export type DisputeStatus = "open" | "won" | "lost";
 
 export type PaymentSource = "request" | "recurring" | "gateway_event" | "gateway_read" | "operator";
 
-export type RefundReason = "duplicate" | "fraudulent" | "requested_by_customer";
-
 export type RefundStatus = "pending" | "succeeded" | "failed" | "canceled";
+
+export type RefundReason = "duplicate" | "fraudulent" | "requested_by_customer";
 
 export type TransactionType = "credit" | "debit";
 
@@ -1393,6 +1393,8 @@ export interface GetPaymentResult {
   readonly disputes: readonly Dispute[];
   /** Statuses of the payment, oldest first; the last one is the present. */
   readonly history: readonly PaymentChange[];
+  /** Refunds that were made with `refund_payment`, oldest first, also those that wait or failed. */
+  readonly refunds: readonly Refund[];
 }
 
 /** Fields of `capture_payment`. */

@@ -48,9 +48,9 @@ DisputeStatus = Literal["open", "won", "lost"]
 
 PaymentSource = Literal["request", "recurring", "gateway_event", "gateway_read", "operator"]
 
-RefundReason = Literal["duplicate", "fraudulent", "requested_by_customer"]
-
 RefundStatus = Literal["pending", "succeeded", "failed", "canceled"]
+
+RefundReason = Literal["duplicate", "fraudulent", "requested_by_customer"]
 
 TransactionType = Literal["credit", "debit"]
 
@@ -1529,6 +1529,9 @@ class GetPaymentResult:
     """Disputes that the gateway told of, oldest first."""
     history: tuple[PaymentChange, ...]
     """Statuses of the payment, oldest first; the last one is the present."""
+    refunds: tuple[Refund, ...]
+    """Refunds that were made with `refund_payment`, oldest first, also those that wait or
+    failed."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "GetPaymentResult":
@@ -1541,6 +1544,7 @@ class GetPaymentResult:
             ),
             disputes=tuple(Dispute.from_json(each) for each in body["disputes"]),
             history=tuple(PaymentChange.from_json(each) for each in body["history"]),
+            refunds=tuple(Refund.from_json(each) for each in body["refunds"]),
         )
 
 

@@ -11,6 +11,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.type import money_pb2 as _money_pb2
 from nivisco.payments.v1 import cards_pb2 as _cards_pb2
+from nivisco.payments.v1 import refunds_pb2 as _refunds_pb2
 from nivisco.payments.v1 import types_pb2 as _types_pb2
 from nivisco.payments.v1 import wallet_pb2 as _wallet_pb2
 import builtins as _builtins
@@ -839,6 +840,7 @@ class GetPaymentResponse(_message.Message):
     GATEWAY_REFUNDS_FIELD_NUMBER: _builtins.int
     DISPUTES_FIELD_NUMBER: _builtins.int
     HISTORY_FIELD_NUMBER: _builtins.int
+    REFUNDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def payment(self) -> Global___Payment:
         """The payment."""
@@ -863,6 +865,10 @@ class GetPaymentResponse(_message.Message):
     def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___PaymentChange]:
         """Statuses of the payment, oldest first; the last one is the present."""
 
+    @_builtins.property
+    def refunds(self) -> _containers.RepeatedCompositeFieldContainer[_refunds_pb2.Refund]:
+        """Refunds that were made with `refund_payment`, oldest first, also those that wait or failed."""
+
     def __init__(
         self,
         *,
@@ -871,10 +877,11 @@ class GetPaymentResponse(_message.Message):
         gateway_refunds: _abc.Iterable[Global___GatewayRefund] | None = ...,
         disputes: _abc.Iterable[Global___Dispute] | None = ...,
         history: _abc.Iterable[Global___PaymentChange] | None = ...,
+        refunds: _abc.Iterable[_refunds_pb2.Refund] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["card", b"card", "payment", b"payment"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["card", b"card", "disputes", b"disputes", "gateway_refunds", b"gateway_refunds", "history", b"history", "payment", b"payment"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["card", b"card", "disputes", b"disputes", "gateway_refunds", b"gateway_refunds", "history", b"history", "payment", b"payment", "refunds", b"refunds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
