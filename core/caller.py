@@ -7,6 +7,7 @@ import asyncio
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+from core.dunning import DEFAULT, Dunning
 from core.ids import ADMIN_BUSINESS_ID
 
 
@@ -21,6 +22,8 @@ class Caller:
     """Hash of the API key of this call. The key may be replaced while the call runs."""
     settles_receivables: bool = False
     """Whether what a user owes is settled whenever the user's wallet is credited."""
+    dunning: Dunning = DEFAULT
+    """What the business's jobs do that have none of their own."""
 
     @property
     def is_admin(self) -> bool:

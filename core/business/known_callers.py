@@ -72,7 +72,13 @@ class KnownCallers:
         is_equal = hmac.compare_digest(presented, stored)
         if business is None or not is_equal or not business.active:
             return None
-        caller = Caller(business_id, business.default_env, presented, business.settle_receivables)
+        caller = Caller(
+            business_id,
+            business.default_env,
+            presented,
+            business.settle_receivables,
+            business.dunning,
+        )
         if changes == self._changes:
             self._keep(_Known(caller, began_at))
         return caller

@@ -17,4 +17,6 @@ def business_message(business: Business) -> pb.Business:
         active=business.active,
         default_env=env_value(business.default_env),
         settle_receivables=business.settle_receivables,
+        retry_days=business.dunning.retry_days,
+        max_failed_cycles=business.dunning.max_failed_cycles,
     )

@@ -3,14 +3,19 @@
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, Final
 
 from core.business import rules, store
 from core.business.known_callers import KnownCallers
 from core.caller import Caller
 from core.database.transactions import Database
+from core.dunning import stored_days
 from core.errors import InvalidFields, Reason, Refusal
 from core.ids import ADMIN_BUSINESS_ID, new_business_id
 from core.security.secrets import hash_api_key, new_api_key
+
+_SETTINGS: Final = frozenset({"settle_receivables", "retry_days", "max_failed_cycles"})
+"""What a caller carries of its business."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +71,22 @@ class BusinessService:
             )
         return business, issued
 
-    async def modify(self, caller: Caller, updates: Mapping[str, str | bool]) -> store.Business:
+    async def modify(self, caller: Caller, updates: Mapping[str, Any]) -> store.Business:
         """Change the caller's name, email address or settings and return the business.
 
+        A setting that is None is its default again.
+
         Raises:
-            InvalidFields: nothing to change, or the address is at another domain.
+            InvalidFields: nothing to change, the address is at another domain, or the days of
+                retries are invalid.
         """
         if not updates:
-            raise InvalidFields.of("updates", "must hold name, email or settle_receivables")
+            raise InvalidFields.of("updates", "must hold what to change, for example name")
+        columns = dict(updates)
+        if days := updates.get("retry_days"):
+            columns["retry_days"] = stored_days(days, "updates.retry_days")
         async with self._database.transaction() as transaction:
-            if "settle_receivables" in updates:
+            if updates.keys() & _SETTINGS:
                 self._known_callers.forget_at_end(transaction, caller.business_id)
             if "email" in updates:
                 business = await store.business_by_id(transaction, caller.business_id)
@@ -83,7 +94,7 @@ class BusinessService:
                 rules.check_email_at_domain(
                     str(updates["email"]), business.domain, field="updates.email"
                 )
-            return await store.update_profile(transaction, caller.business_id, updates)
+            return await store.update_profile(transaction, caller.business_id, columns)
 
     async def change_api_key(self, caller: Caller) -> IssuedKey:
         """Replace the caller's API key. The previous key stops working when this is answered.

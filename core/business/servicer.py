@@ -35,14 +35,15 @@ class BusinessServicer(business_pb2_grpc.BusinessServiceServicer):
         self, request: pb.ModifyBusinessRequest, context: object
     ) -> pb.ModifyBusinessResponse:
         """Change the caller's profile."""
-        paths = update_of(request).set_paths
+        update = update_of(request)
+        given = {path: getattr(request.updates, path) for path in update.set_paths}
         business = await self._service.modify(
-            current_caller(), {path: getattr(request.updates, path) for path in paths}
+            current_caller(), given | dict.fromkeys(update.cleared_paths)
         )
         return pb.ModifyBusinessResponse(
             message="Business updated successfully",
             business_id=business.business_id,
-            updated_fields=paths,
+            updated_fields=update.paths,
             business=business_message(business),
         )
 

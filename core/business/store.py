@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import bindparam, insert, select, update
 
 from core.database.schema import businesses
 from core.database.transactions import Database, Transaction
+from core.dunning import DEFAULT, Dunning
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,13 @@ class Business:
     settle_receivables: bool
     created_at: datetime
     updated_at: datetime
+    retry_days: str | None = None
+    max_failed_cycles: int | None = None
+
+    @property
+    def dunning(self) -> Dunning:
+        """How jobs follow up a cycle that was not charged, where they do not say themselves."""
+        return DEFAULT.changed_by(self.retry_days, self.max_failed_cycles)
 
 
 _COLUMNS = tuple(businesses.c[each.name] for each in fields(Business))
@@ -63,7 +72,7 @@ async def insert_business(
 
 
 async def update_profile(
-    transaction: Transaction, business_id: str, updates: Mapping[str, str | bool]
+    transaction: Transaction, business_id: str, updates: Mapping[str, Any]
 ) -> Business:
     """Set the columns in `updates` and return the business."""
     result = await transaction.connection.execute(

@@ -1,7 +1,7 @@
 """Brings existing customers of the gateways along, with their cards."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from core.caller import Caller
 from core.cards import rules, store
@@ -10,10 +10,13 @@ from core.cards.refusals import refusal_of
 from core.credentials.service import CredentialsService
 from core.database.transactions import Database, Transaction
 from core.errors import InvalidFields, Reason, Refusal
-from core.gateways.gateway import CustomerMissing, Gateway, GatewayError, SavedCard
+from core.gateways.gateway import Account, CustomerMissing, Gateway, GatewayError, SavedCard
 from core.idempotency.call import IdempotentCall
 from core.idempotency.service import Idempotency
 from core.users.service import active_user
+
+FOUND_AGAIN_MAX: Final = 20
+"""Cards that count as removed and are looked for at the gateway in one import."""
 
 
 class CustomerImporter:
@@ -45,8 +48,9 @@ class CustomerImporter:
         """Make a gateway's customer the user's, and return its cards, the default card first.
 
         Everything is read from the gateway, and nothing changed there. To repeat it stores the
-        cards that the customer got meanwhile. Locks the user, and if the customer is not the user's
-        yet, then the business against other imports.
+        cards that the customer got meanwhile, and those that count as removed but are there. Locks
+        the user, and if the customer is not the user's yet, then the business against other
+        imports.
 
         Raises:
             Refusal: USER_NOT_FOUND, USER_INACTIVE, CREDENTIALS_MISSING, CUSTOMER_IN_USE,
@@ -66,6 +70,7 @@ class CustomerImporter:
             await _check_importable(transaction, key, customer_id)
         try:
             saved = await self._gateways[gateway].cards_of_customer(account, customer_id)
+            again = await self._find_again(key, account, customer_id, saved)
         except CustomerMissing as error:
             raise InvalidFields.of("customer_id", error.message) from None
         except GatewayError as error:
@@ -77,7 +82,7 @@ class CustomerImporter:
                 await store.lock_imports(transaction, business_id)
                 await _check_importable(transaction, key, customer_id)
                 await store.set_customer(transaction, **key, customer_id=customer_id)
-            cards = await _keep_cards(transaction, key, customer_id, saved)
+            cards = await _keep_cards(transaction, key, customer_id, saved, again)
             if cards:
                 await choose_primary(
                     transaction, business_id, user, cards[0], (), set_as_primary=False
@@ -87,6 +92,43 @@ class CustomerImporter:
             )
             by_id = {card.card_id: card for card in stored}
             return [by_id[card_id] for card_id in dict.fromkeys(each.card_id for each in cards)]
+
+    async def _find_again(
+        self,
+        key: Mapping[str, Any],
+        account: Account,
+        customer_id: str,
+        saved: Sequence[SavedCard],
+    ) -> dict[str, store.RemovedCard]:
+        """Return those of a customer's listed cards that count as removed, but are there.
+
+        A card counts as removed if other keys did not find it. A list may show one for a moment
+        after its removal, so each is read on its own.
+
+        Raises:
+            GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
+        """
+        async with self._database.read() as transaction:
+            removed = await _removed_among(transaction, key, saved)
+        found: dict[str, store.RemovedCard] = {}
+        for gateway_card_id in list(removed)[:FOUND_AGAIN_MAX]:
+            if await self._gateways[key["gateway"]].find_card(
+                account, customer_id=customer_id, gateway_card_id=gateway_card_id
+            ):
+                found[gateway_card_id] = removed[gateway_card_id]
+        return found
+
+
+async def _removed_among(
+    transaction: Transaction, key: Mapping[str, Any], saved: Sequence[SavedCard]
+) -> dict[str, store.RemovedCard]:
+    return await store.removed_among(
+        transaction,
+        business_id=key["business_id"],
+        env=key["env"],
+        gateway=key["gateway"],
+        gateway_card_ids=[each.gateway_card_id for each in saved],
+    )
 
 
 async def _check_importable(
@@ -120,11 +162,12 @@ async def _keep_cards(
     key: Mapping[str, Any],
     customer_id: str,
     saved: Sequence[SavedCard],
+    again: Mapping[str, store.RemovedCard],
 ) -> list[store.Card]:
     """Store a customer's cards, and return them in the same order.
 
     Of several with one number the first is kept, unless another expires later. A card that was
-    removed here is detached by now.
+    removed here is detached by now, unless it was found `again` after this very removal.
 
     Raises:
         Refusal: CUSTOMER_IN_USE, a card is stored for another user.
@@ -134,13 +177,23 @@ async def _keep_cards(
     users = await store.users_of_cards(transaction, **scope, gateway_card_ids=ids)
     if set(users.values()) - {key["user_id"]}:
         raise _in_use()
-    removed = await store.removed_among(transaction, **scope, gateway_card_ids=ids)
+    removed = await _removed_among(transaction, key, saved)
     cards: list[store.Card] = []
     for each in reversed(saved):
-        if each.gateway_card_id in removed and each.gateway_card_id not in users:
-            continue
+        restores = None
+        removal = removed.get(each.gateway_card_id)
+        if removal is not None and each.gateway_card_id not in users:
+            if again.get(each.gateway_card_id) != removal:
+                continue
+            await store.forget_removal(transaction, **scope, gateway_card_id=each.gateway_card_id)
+            restores = removal.card if removal.card.user_id == key["user_id"] else None
         card = await store.keep_card(
-            transaction, **key, customer_id=customer_id, saved=each, replaces=None
+            transaction,
+            **key,
+            customer_id=customer_id,
+            saved=each,
+            replaces=None,
+            restores=restores,
         )
         cards.append(card)
     return cards[::-1]

@@ -121,6 +121,7 @@ class CardSaver:
                 saved=saved,
                 replaces=replaced_card(removed, saved),
                 removed=removed,
+                restores=None,
             )
             return await choose_primary(
                 transaction,

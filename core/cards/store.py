@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 
-from sqlalchemy import bindparam, delete, false, insert, select, update
+from sqlalchemy import bindparam, delete, false, insert, select, text, update
 
 from core.database.schema import businesses, cards, gateway_customers, removed_cards
 from core.database.transactions import Transaction
@@ -28,6 +28,14 @@ class Card:
     exp_year: int
     is_primary: bool
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedCard:
+    """A card that was removed, as it was then."""
+
+    card: Card
+    removed_at: datetime
 
 
 _COLUMNS = tuple(cards.c[each.name] for each in fields(Card))
@@ -54,7 +62,9 @@ _BY_FINGERPRINT = _OF_USER.where(
     cards.c.customer_id == bindparam("customer_id"),
     cards.c.fingerprint == bindparam("fingerprint"),
 ).order_by(cards.c.created_at.desc(), cards.c.card_id.desc())
-_PRIMARY = _OF_USER.where(cards.c.gateway == bindparam("gateway"), cards.c.is_primary)
+_IS_PRIMARY = text("cards.is_primary")
+"""As the index uq_cards_one_primary has it, which SQLite knows by these words only."""
+_PRIMARY = _OF_USER.where(cards.c.gateway == bindparam("gateway"), _IS_PRIMARY)
 
 
 async def cards_of_user(
@@ -151,17 +161,34 @@ async def removed_among(
     env: str,
     gateway: str,
     gateway_card_ids: Sequence[str],
-) -> set[str]:
-    """Return the ids of those cards at the gateway that were removed."""
+) -> dict[str, RemovedCard]:
+    """Return those cards that were removed, by their ids at the gateway."""
     rows = await transaction.connection.execute(
-        select(removed_cards.c.gateway_card_id).where(
-            removed_cards.c.business_id == business_id,
+        _REMOVED.add_columns(removed_cards.c.removed_at)
+        .where(
             removed_cards.c.env == env,
             removed_cards.c.gateway == gateway,
             removed_cards.c.gateway_card_id.in_(gateway_card_ids),
         )
+        .order_by(removed_cards.c.removed_at),
+        {"business_id": business_id},
     )
-    return set(rows.scalars())
+    found = (RemovedCard(Card(*row[:-1]), row[-1]) for row in rows)
+    return {each.card.gateway_card_id: each for each in found}
+
+
+async def forget_removal(
+    transaction: Transaction, *, business_id: str, env: str, gateway: str, gateway_card_id: str
+) -> None:
+    """Delete the removed card with this id at the gateway, which is to be stored again."""
+    await transaction.connection.execute(
+        delete(removed_cards).where(
+            removed_cards.c.business_id == business_id,
+            removed_cards.c.env == env,
+            removed_cards.c.gateway == gateway,
+            removed_cards.c.gateway_card_id == gateway_card_id,
+        )
+    )
 
 
 async def remove_card(transaction: Transaction, *, business_id: str, card: Card) -> None:
@@ -187,12 +214,14 @@ async def keep_card(
     saved: SavedCard,
     replaces: Card | None,
     removed: Sequence[Card] = (),
+    restores: Card | None = None,
 ) -> Card:
     """Store a card that is not primary, or the new expiry date of a known card.
 
     The row of a card that it `replaces`, if nobody changed it meanwhile, becomes that of the card;
     likewise that of the customer's card with the same number, unless that expires later. Cards
-    that are `removed` at the gateway do not count.
+    that are `removed` at the gateway do not count. A new row has the id of the card that it
+    `restores`.
     """
     known = await card_by_gateway_id(
         transaction,
@@ -233,7 +262,7 @@ async def keep_card(
         if replaced is not None:
             return replaced
     card = Card(
-        card_id=new_card_id(),
+        card_id=restores.card_id if restores else new_card_id(),
         user_id=user_id,
         gateway=gateway,
         env=env,
@@ -244,7 +273,7 @@ async def keep_card(
         exp_month=saved.exp_month,
         exp_year=saved.exp_year,
         is_primary=False,
-        created_at=transaction.now,
+        created_at=restores.created_at if restores else transaction.now,
     )
     await transaction.connection.execute(
         insert(cards).values(business_id=business_id, fingerprint=saved.fingerprint, **asdict(card))
@@ -334,7 +363,7 @@ async def make_primary(
         cards.c.gateway == gateway,
     )
     await transaction.connection.execute(
-        update(cards).where(*of_user, cards.c.is_primary).values(is_primary=False)
+        update(cards).where(*of_user, _IS_PRIMARY).values(is_primary=False)
     )
     await transaction.connection.execute(
         update(cards).where(*of_user, cards.c.card_id == card_id).values(is_primary=True)

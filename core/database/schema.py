@@ -95,6 +95,7 @@ PAYMENT_STATUSES = (
     "disputed",
     "authorized",
 )
+VOID_REASONS = ("duplicate", "fraudulent", "requested_by_customer", "abandoned")
 REFUND_STATUSES = ("pending", "succeeded", "failed", "canceled")
 JOB_STATUSES = ("active", "paused", "cancelled", "completed")
 HOLD_STATUSES = ("open", "captured", "released", "expired")
@@ -158,6 +159,10 @@ businesses = Table(
     _moment("updated_at"),
     # Whether what a user owes is settled whenever the user's wallet is credited.
     Column("settle_receivables", Boolean, nullable=False, server_default=text("false")),
+    # Of jobs that leave it open, as in `recurring_jobs`; NULL: the defaults of core.dunning.
+    Column("retry_days", String(64), nullable=True),
+    Column("max_failed_cycles", Integer, nullable=True),
+    CheckConstraint("max_failed_cycles > 0", name="max_failed_cycles_is_positive"),
     _one_of("default_env", "TEST", "LIVE"),
 )
 
@@ -358,6 +363,7 @@ payments = Table(
     Column("closing_minor", BigInteger, nullable=True),
     Column("closing_key", String(64), nullable=True),
     _metadata(),
+    _word("void_reason", nullable=True),  # of that void, if the request named one
     ForeignKeyConstraint(["business_id", "user_id"], ["users.business_id", "users.user_id"]),
     CheckConstraint("amount_minor > 0", name="amount_is_positive"),
     CheckConstraint(
@@ -388,6 +394,7 @@ payments = Table(
     _one_of("status", *PAYMENT_STATUSES),
     _one_of("attempt", "running", "unknown", "not_sent"),
     _one_of("closing", "capture", "void"),
+    _one_of("void_reason", *VOID_REASONS),
     # The three of the list, by its filters: core.database.paging says how they serve each.
     Index("ix_payments_newest", "business_id", "env", "created_at", "payment_id"),
     Index(
@@ -761,7 +768,7 @@ recurring_jobs = Table(
     Column("paused_at", UtcDateTime, nullable=True),
     _word("paused_reason", nullable=True),
     # Days of the retries, separated by commas, and the failed cycles that pause the job; NULL: the
-    # defaults of core.recurring.rules.
+    # business's.
     Column("retry_days", String(64), nullable=True),
     Column("max_failed_cycles", Integer, nullable=True),
     _metadata(),

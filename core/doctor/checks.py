@@ -19,13 +19,14 @@ from core.database.schema import (
 )
 from core.doctor import (
     ledger_store,
+    metadata_store,
     payments_store,
     records_store,
     recurring_store,
     refunds_store,
 )
 from core.doctor.rules import Verdict
-from core.doctor.store import Query
+from core.doctor.store import Comparison, Query
 
 _WRONG_LEDGER = (
     "The ledger is wrong, or was changed by hand. Stop all cores, keep a copy, and compare with "
@@ -41,7 +42,7 @@ class Check:
     invariant: str
     advice: str
     """What a violation means, and what to do."""
-    queries: tuple[Query, ...] = ()
+    queries: tuple[Query | Comparison, ...] = ()
     severity: Verdict = Verdict.BROKEN
     needs_core: bool = False
     """Whether the invariant needs a running core. Without one, a violation is only a warning."""
@@ -54,6 +55,15 @@ CLOCK = Check(
     "Leases and idempotency keys use the database's clock, logs use this machine's. Synchronize "
     "both machines with NTP.",
 )
+METADATA = Check(
+    "metadata_pairs",
+    "The lists by a pair of metadata have exactly the resources with that pair",
+    "A list by metadata misses a resource, or shows one without this pair. The metadata itself, "
+    "which every other answer shows, is right. Of a user or a recurring job an update to other "
+    "metadata and back writes the pairs anew. Probably a restore was incomplete.",
+    metadata_store.COMPARISONS,
+)
+"""Its pairs are also read in parts of their own, see `metadata_store.pairs_without_resource`."""
 
 CHECKS = (
     Check(
@@ -261,6 +271,7 @@ CHECKS = (
         "was incomplete.",
         (Query(records_store.cards_without_customer, table=cards),),
     ),
+    METADATA,
     Check(
         "orphans",
         "Every row's parent exists",

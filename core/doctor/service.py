@@ -9,17 +9,17 @@ from dataclasses import replace
 from core.caller import current_presence
 from core.database.clock import Clock, SystemClock
 from core.database.transactions import Database, DatabaseUnavailableError, Transaction
-from core.doctor import rules, store
-from core.doctor.checks import CHECKS, CLOCK, Check
+from core.doctor import metadata_store, rules, store
+from core.doctor.checks import CHECKS, CLOCK, METADATA, Check
 from core.doctor.rules import Examination, Finding, Tally, Verdict
-from core.doctor.store import Chunk, ChunkedTable, Query, Scope
+from core.doctor.store import Chunk, ChunkedTable, Comparison, Query, Scope
 from core.errors import RETRY_SECONDS, Reason, Refusal
 
 logger = logging.getLogger("core.doctor")
 
 _OpenTransaction = Callable[[], AbstractAsyncContextManager[Transaction]]
 """Opens the transaction of one chunk."""
-_Queries = Sequence[tuple[Query, Tally]]
+_Queries = Sequence[tuple[Query | Comparison, Tally]]
 NO_KEYRING = "Not checked: the keyring was not given."
 
 
@@ -105,6 +105,7 @@ class DoctorService:
             if table is not None:
                 of_table = [each for each in queries if each[0].table is table]
                 await self._examine_table(open_transaction, table, of_table)
+        await self._examine_pairs(open_transaction, tallies[METADATA.name])
         findings = [self._finding(check, tallies[check.name]) for check in CHECKS]
         return Examination(examined_at, (*findings, clock))
 
@@ -121,8 +122,7 @@ class DoctorService:
         for chunk in chunks:
             rest: Chunk | None = chunk
             while rest is not None:
-                if current_presence().left:
-                    raise Refusal(Reason.ERROR_REASON_SERVICE_UNAVAILABLE, "the caller left")
+                _check_presence()
                 async with open_transaction() as transaction:
                     upto = await store.end_of_chunk(transaction, table, rest)
                     scope = self._scope(transaction, replace(rest, upto=upto))
@@ -130,6 +130,21 @@ class DoctorService:
                         await store.run(transaction, query, scope, tally)
                 rest = replace(rest, after=upto) if upto is not None else None
                 await asyncio.sleep(0)  # lets transactions that wait for the connection go first
+
+    async def _examine_pairs(self, open_transaction: _OpenTransaction, tally: Tally) -> None:
+        """Compare the pairs of metadata with their resources, one part after the other.
+
+        Raises:
+            Refusal: the caller left.
+        """
+        after, is_first = None, True
+        while is_first or after is not None:
+            _check_presence()
+            async with open_transaction() as transaction:
+                problems, after = await metadata_store.pairs_without_resource(transaction, after)
+            store.add_problems(tally, problems)
+            is_first = False
+            await asyncio.sleep(0)
 
     def _scope(self, transaction: Transaction, chunk: Chunk | None = None) -> Scope:
         return Scope(transaction.now, chunk, self._key_ids or ())
@@ -162,3 +177,9 @@ class DoctorService:
 
     def _is_skipped(self, check: Check) -> bool:
         return check.needs_keyring and self._key_ids is None
+
+
+def _check_presence() -> None:
+    """Raise Refusal if the caller left."""
+    if current_presence().left:
+        raise Refusal(Reason.ERROR_REASON_SERVICE_UNAVAILABLE, "the caller left")

@@ -5,7 +5,7 @@ selects rows with a column `problem`, which says what is wrong with a row or is 
 chunked table reads only the rows of its chunk.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -89,6 +89,14 @@ class Query:
     """Whether the last column is a sum that must be zero over all chunks."""
 
 
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Reads rows that break an invariant which SQL cannot express."""
+
+    read: Callable[[Transaction, Scope], Awaitable[Sequence[Mapping[str, Any]]]]
+    table: ChunkedTable
+
+
 def problem(*cases: tuple[ColumnElement[bool], str]) -> Label[Any]:
     """Return the column `problem`: the text of the first condition that is true, or NULL."""
     return case(*cases).label("problem")
@@ -129,8 +137,13 @@ def _chunk_rows(table: ChunkedTable) -> int:
     return CHUNK_WALLETS if table is wallets else CHUNK_ROWS
 
 
-async def run(transaction: Transaction, query: Query, scope: Scope, tally: Tally) -> None:
+async def run(
+    transaction: Transaction, query: Query | Comparison, scope: Scope, tally: Tally
+) -> None:
     """Run a query and add its rows to the tally."""
+    if isinstance(query, Comparison):
+        add_problems(tally, await query.read(transaction, scope))
+        return
     if query.is_sum:
         for row in await transaction.connection.execute(query.build(scope)):
             *named, amount_minor = row._mapping.items()  # noqa: SLF001 - its name in SQLAlchemy
@@ -150,7 +163,12 @@ async def run(transaction: Transaction, query: Query, scope: Scope, tally: Tally
         tally.add(named_rows[0]["total"], [_shown(row) for row in named_rows])
 
 
-def _shown(row: dict[str, Any]) -> Row:
+def add_problems(tally: Tally, problems: Sequence[Mapping[str, Any]]) -> None:
+    """Add rows that break an invariant to the tally."""
+    tally.add(len(problems), [_shown(each) for each in problems])
+
+
+def _shown(row: Mapping[str, Any]) -> Row:
     """Return the columns of a row as text, without those that are NULL."""
     return {
         name: f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"

@@ -449,8 +449,12 @@ class Gateway(Protocol):
         """
         ...
 
-    async def cancel_payment(self, account: Account, transaction_id: str) -> Fact:
+    async def cancel_payment(
+        self, account: Account, transaction_id: str, reason: str | None = None
+    ) -> Fact:
         """Cancel a payment that waits for its customer, a review or its capture.
+
+        `reason` is one of core.database.schema.VOID_REASONS. Authorize.Net takes none.
 
         Returns its final state: SUCCEEDED or FAILED, if it was decided before, or else CANCELED
         (Stripe) or VOIDED (Authorize.Net). To repeat the call does nothing.

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import Column, String, Table, and_, bindparam, func, select
+from sqlalchemy import Column, String, Table, and_, bindparam, func, select, text
 
 from core.cards.store import Card
 from core.credentials.store import AuthorizeCredentials, StripeCredentials
@@ -56,7 +56,7 @@ _CHARGEABLE = (
             cards.c.env == _ENV,
             cards.c.gateway
             == func.coalesce(bindparam("gateway", type_=String), users.c.default_gateway),
-            cards.c.is_primary,
+            text("cards.is_primary"),  # as the index uq_cards_one_primary has it
         ),
     )
     .outerjoin(

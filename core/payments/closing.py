@@ -73,6 +73,7 @@ class ClosingRequest:
     money: money_pb2.Money | None
     """The amount to capture; None: all that is authorized."""
     call: IdempotentCall
+    void_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +192,10 @@ class Closings:
         payment = await self._transitions.lock(transaction, payment)
         await self._idempotency.claim(transaction, request.call, payment.payment_id)
         requested = Requested(
-            request.closing, _amount_minor(request, payment), request.call.sent_key
+            request.closing,
+            _amount_minor(request, payment),
+            request.call.sent_key,
+            request.void_reason,
         )
         match closing_step(payment, requested):
             case ClosingStep.RETURN:
@@ -204,6 +208,7 @@ class Closings:
                     closing=requested.closing,
                     amount_minor=requested.amount_minor,
                     key=requested.key,
+                    void_reason=requested.void_reason,
                 )
                 payment = await self._reread(transaction, payment)
                 return _Started(payment, account, transaction.now)
@@ -293,7 +298,9 @@ class Closings:
                     gateway_key=_gateway_key(payment),
                 )
             else:
-                outcome = await gateway.cancel_payment(started.account, payment.transaction_id)
+                outcome = await gateway.cancel_payment(
+                    started.account, payment.transaction_id, payment.void_reason
+                )
         except GatewayUnavailable as error:
             outcome = _Failed(error)
         except GatewayError as error:

@@ -30,6 +30,7 @@ class Requested:
     amount_minor: int | None
     """Amount to capture; None for a void."""
     key: str | None
+    void_reason: str | None = None
 
 
 class ClosingStep(enum.Enum):
@@ -56,7 +57,9 @@ def closing_step(payment: Payment, requested: Requested) -> ClosingStep:
     Raises:
         Refusal: CAPTURE_IN_PROGRESS, CAPTURE_TOO_HIGH, AUTHORIZATION_EXPIRED or PAYMENT_STATE.
     """
-    known = Requested(payment.closing or "", payment.closing_minor, payment.closing_key)
+    known = Requested(
+        payment.closing or "", payment.closing_minor, payment.closing_key, payment.void_reason
+    )
     if payment.is_closing:
         if known == requested:
             return ClosingStep.CONTINUE

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select, text
 
 from core.database.bulk_sql import BulkSelect, BulkUpdate
 from core.database.schema import UtcDateTime, payments
@@ -25,7 +25,7 @@ def _unanswered(*requested: ColumnElement[bool], since: ColumnElement[Any]) -> S
         .where(
             payments.c.business_id == bindparam("of_business"),
             payments.c.user_id == bindparam("of_user"),
-            ~payments.c.answered,
+            text("NOT payments.answered"),  # as the index ix_payments_unanswered has it
             payments.c.kind == bindparam("of_kind"),
             *requested,
             payments.c.currency == bindparam("of_currency"),

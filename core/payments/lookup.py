@@ -21,6 +21,8 @@ from core.payments.history_rules import (
 )
 from core.payments.lookup_store import FoundPayment
 from core.payments.store import Payment
+from core.refunds import store as refunds_store
+from core.refunds.store import Refund
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +32,12 @@ class PaymentDetails:
     payment: Payment
     card: Card | None
     """The card as it is now; None if it is not saved any more."""
-    refunds: list[ObjectHistory]
+    gateway_refunds: list[ObjectHistory]
+    """Refunds that the gateway told of."""
     disputes: list[ObjectHistory]
     history: list[Change]
+    refunds: list[Refund]
+    """Refunds that were requested here."""
 
 
 class Lookup:
@@ -98,6 +103,9 @@ async def _details(transaction: Transaction, found: FoundPayment) -> PaymentDeta
         refunds_of(events),
         disputes_of(events),
         history_of(_record(found), events, decided),
+        await refunds_store.refunds_of_payment(
+            transaction, payment.business_id, payment.payment_id
+        ),
     )
 
 

@@ -16,6 +16,7 @@ from core.payments.history_rules import Change, ObjectHistory
 from core.payments.in_flight import ChargeResult
 from core.payments.lookup import PaymentDetails
 from core.payments.store import Payment
+from core.refunds.messages import refund_message
 from core.wallet.messages import wallet_message
 from nivisco.payments.v1 import payments_pb2 as pb
 
@@ -23,6 +24,7 @@ from nivisco.payments.v1 import payments_pb2 as pb
 def payment_message(payment: Payment) -> pb.Payment:
     """Return the message of a payment."""
     refunded = Amount(payment.amount_refunded_minor, payment.currency)
+    void_reason = payment.void_reason if payment.status == "voided" else None
     return pb.Payment(
         payment_id=payment.payment_id,
         kind=enum_value(pb.PaymentKind, payment.kind),
@@ -43,6 +45,7 @@ def payment_message(payment: Payment) -> pb.Payment:
         created_at=timestamp(payment.created_at),
         updated_at=timestamp(payment.updated_at),
         metadata=metadata_of(payment.metadata),
+        void_reason=enum_value(pb.VoidReason, void_reason or "unspecified"),
     )
 
 
@@ -111,9 +114,10 @@ def payment_details_response(found: PaymentDetails) -> pb.GetPaymentResponse:
     return pb.GetPaymentResponse(
         payment=payment_message(found.payment),
         card=card_message(found.card) if found.card else None,
-        gateway_refunds=[_gateway_refund(each, currency) for each in found.refunds],
+        gateway_refunds=[_gateway_refund(each, currency) for each in found.gateway_refunds],
         disputes=[_dispute(each, currency) for each in found.disputes],
         history=[_change(each, currency) for each in found.history],
+        refunds=[refund_message(each) for each in found.refunds],
     )
 
 

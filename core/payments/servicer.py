@@ -134,8 +134,10 @@ def _closing_request(
 ) -> ClosingRequest:
     if bool(request.payment_id) == bool(request.transaction_id):
         raise InvalidFields.of("payment_id", "or transaction_id is required, and not both")
-    money = None
-    if isinstance(request, pb.CapturePaymentRequest) and request.HasField("amount"):
+    money = void_reason = None
+    if isinstance(request, pb.VoidPaymentRequest):
+        void_reason = enum_word(pb.VoidReason, request.reason)
+    elif request.HasField("amount"):
         money = request.amount
     return ClosingRequest(
         closing=closing,
@@ -144,4 +146,5 @@ def _closing_request(
         env=env_word(request.env) or current_caller().default_env,
         money=money,
         call=current_call(),
+        void_reason=void_reason,
     )

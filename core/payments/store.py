@@ -84,6 +84,8 @@ class Payment:
     """Amount of the requested capture."""
     closing_key: str | None = None
     """Idempotency key of that request."""
+    void_reason: str | None = None
+    """Why the void was requested."""
 
     @property
     def requested_minor(self) -> int:
@@ -141,6 +143,7 @@ COLUMNS: tuple[Column[Any], ...] = (
     payments.c.closing,
     payments.c.closing_minor,
     payments.c.closing_key,
+    payments.c.void_reason,
     payments.c.metadata,
 )
 
@@ -154,10 +157,11 @@ _PAYMENTS: PagedList[Payment] = PagedList(
     moment=payments.c.created_at,
     order=(payments.c.created_at, payments.c.payment_id),
 )
+_OF_CLOSING = ("closing", "closing_minor", "closing_key", "void_reason")
 _INSERTED = tuple(
     each.name
     for each in fields(Payment)
-    if each.name not in ("lease", "responding_core", "closing", "closing_minor", "closing_key")
+    if each.name not in {"lease", "responding_core", *_OF_CLOSING}
 )
 _INSERT = {
     "postgresql": postgresql.insert(payments).on_conflict_do_nothing(),
@@ -302,6 +306,7 @@ async def begin_closing(
     closing: str,
     amount_minor: int | None,
     key: str | None,
+    void_reason: str | None,
 ) -> None:
     """Store what is requested to end an authorization, to be sent now.
 
@@ -311,6 +316,7 @@ async def begin_closing(
         "closing": closing,
         "closing_minor": amount_minor,
         "closing_key": key,
+        "void_reason": void_reason,
         "answered": True,
     }
     columns |= _sent(transaction, payment)
@@ -341,8 +347,7 @@ def _sent(transaction: Transaction, payment: Payment) -> dict[str, object]:
 
 async def give_up_closing(transaction: Transaction, payment: Payment) -> None:
     """Store that a capture or void was certainly not made, so that another may be requested."""
-    columns = {"closing": None, "closing_minor": None, "closing_key": None}
-    await update_columns(transaction, payment, columns)
+    await update_columns(transaction, payment, dict.fromkeys(_OF_CLOSING))
 
 
 async def put_off_look(transaction: Transaction, payment: Payment) -> None:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from core.dunning import Dunning
 from core.messages import enum_value, env_value, timestamp
 from core.metadata import metadata_of
 from core.money import Amount, money_message
@@ -16,8 +17,9 @@ from nivisco.payments.v1 import recurring_pb2 as pb
 from nivisco.payments.v1.payments_pb2 import PaymentStatus
 
 
-def job_message(job: Job, preview: int = 0) -> pb.RecurringJob:
-    """Return a job with at most `preview` upcoming occurrences."""
+def job_message(job: Job, of_business: Dunning, preview: int = 0) -> pb.RecurringJob:
+    """Return a job with at most `preview` upcoming occurrences, and its dunning in force."""
+    dunning = job.dunning(of_business)
     is_paused = job.status == "paused"
     paused_reason = (is_paused and job.paused_reason) or "unspecified"
     return pb.RecurringJob(
@@ -43,8 +45,8 @@ def job_message(job: Job, preview: int = 0) -> pb.RecurringJob:
         start_at=timestamp(_start_of(job)),
         paused_reason=enum_value(pb.PausedReason, paused_reason),
         paused_at=optional_timestamp(job.paused_at) if is_paused else None,
-        retry_days=job.dunning.retry_days,
-        max_failed_cycles=job.dunning.max_failed_cycles,
+        retry_days=dunning.retry_days,
+        max_failed_cycles=dunning.max_failed_cycles,
         metadata=metadata_of(job.metadata),
     )
 
@@ -95,10 +97,12 @@ def log_message(log: Log) -> pb.RecurringLog:
     )
 
 
-def retry_response(job: Job, log: Log) -> pb.RetryRecurringResponse:
+def retry_response(job: Job, log: Log, of_business: Dunning) -> pb.RetryRecurringResponse:
     """Return the response to a retry that charged the cycle."""
     return pb.RetryRecurringResponse(
-        message="Recurring cycle charged", log=log_message(log), recurring=job_message(job)
+        message="Recurring cycle charged",
+        log=log_message(log),
+        recurring=job_message(job, of_business),
     )
 
 

@@ -41,6 +41,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from core.dunning import Dunning
 from core.errors import Reason, Refusal
 from core.payments.rules import needs_review
 from core.payments.store import Payment
@@ -274,8 +275,13 @@ def _skip_of(attempt: Attempt) -> Skip:
     return Skip(f"The job was {attempt.job.status} before anything was charged")
 
 
-def job_after_cycle(attempt: Attempt, outcome: Outcome) -> tuple[Job, str]:
-    """Return the job after a cycle ended, and a note for the log."""
+def job_after_cycle(
+    attempt: Attempt, outcome: Outcome, dunning: Dunning | None = None
+) -> tuple[Job, str]:
+    """Return the job after a cycle ended, and a note for the log.
+
+    `dunning` is the job's, needed only for a cycle that failed.
+    """
     is_success = outcome.status is Status.SUCCEEDED
     job = attempt.job
     job = replace(
@@ -296,7 +302,7 @@ def job_after_cycle(attempt: Attempt, outcome: Outcome) -> tuple[Job, str]:
         return job, ""
     if attempt.next_cycle_at is None:
         return replace(job, status="completed"), ""
-    if job.failed_cycles >= job.dunning.max_failed_cycles:
+    if dunning is not None and job.failed_cycles >= dunning.max_failed_cycles:
         note = f"The job is paused, because {job.failed_cycles} cycles in a row failed; resume it."
         paused = replace(
             job, status="paused", paused_at=attempt.now, paused_reason=PAUSED_BY_FAILURES

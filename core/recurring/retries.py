@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 
 from core.caller import Caller
 from core.database.transactions import Database, Transaction
+from core.dunning import Dunning
 from core.errors import Reason, Refusal, ReplayedRefusal, is_outcome
 from core.idempotency.call import Answer, IdempotentCall, Replay
 from core.idempotency.service import Idempotency
@@ -56,6 +57,8 @@ class Collected:
 
     job: Job
     log: Log
+    of_business: Dunning
+    """The business's dunning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,8 @@ class _Retry:
     call: IdempotentCall
     owner: str
     """Owner of its lease on the job."""
+    of_business: Dunning
+    """The caller's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +117,8 @@ class Retries:
                 CYCLE_IN_PROGRESS or NO_FAILED_CYCLE; WALLET_TOO_LOW; or as PaymentsService.charge.
             Replay, ReplayedRefusal: the call has an answer.
         """
-        retry = _Retry(caller.business_id, recurring_id, call, f"retry-{new_request_id()}")
+        owner = f"retry-{new_request_id()}"
+        retry = _Retry(caller.business_id, recurring_id, call, owner, caller.dunning)
         async with self._database.transaction("recurring.retry") as transaction:
             cycle = await self._cycle(transaction, retry)
             if cycle.attempt.occurrence.source != "wallet":
@@ -277,7 +283,7 @@ class Retries:
             occurrence.attempt,
         )
         assert log is not None, "an attempt that has ended is logged"
-        return Collected(await self._locked(transaction, retry), log)
+        return Collected(await self._locked(transaction, retry), log, retry.of_business)
 
     async def permit(self, transaction: Transaction, retry: _Retry, cycle: _Cycle) -> None:
         """Lease the job for the attempt, in the transaction that starts or resumes its payment.
@@ -338,7 +344,7 @@ class _Origin:
 def _answer(done: Collected | Refusal) -> Answer:
     if isinstance(done, Refusal):
         return Answer.refusal(done)
-    return Answer.response(retry_response(done.job, done.log))
+    return Answer.response(retry_response(done.job, done.log, done.of_business))
 
 
 async def _begun_before(

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
-from itertools import pairwise
 
+from core.dunning import DEFAULT
 from core.recurring.calendar import (
     Calendar,
     first_after,
@@ -17,12 +17,6 @@ from core.recurring.calendar import (
     wall_time,
 )
 
-RETRY_DAYS = (1, 3, 7)
-"""Days after the first attempt of an unpaid cycle on which it is retried, unless the job says."""
-FAILED_CYCLES_MAX = 3
-"""Number of failed cycles in a row that pauses the job, unless the job says."""
-RETRIES_MAX = 10
-RETRY_DAY_MAX = 365
 MISSED_AFTER = timedelta(hours=1)
 """An occurrence later than this counts as missed in a downtime."""
 SKIPPED_PER_CLAIM = 100
@@ -95,26 +89,6 @@ class Outcome:
         if self.status is Status.DECLINED:
             return self.decline_code not in FINAL_DECLINES
         return self.status is Status.FAILED and self.is_correctable
-
-
-@dataclass(frozen=True, slots=True)
-class Dunning:
-    """How a job follows up cycles that were not charged."""
-
-    retry_days: tuple[int, ...] = RETRY_DAYS
-    """Days after the first attempt, ascending."""
-    max_failed_cycles: int = FAILED_CYCLES_MAX
-
-
-def retry_days_problem(days: Sequence[int]) -> str | None:
-    """Return what is wrong with the days of retries, or None."""
-    is_ascending = all(one < other for one, other in pairwise(days))
-    is_in_range = all(1 <= day <= RETRY_DAY_MAX for day in days)
-    if is_ascending and is_in_range and len(days) <= RETRIES_MAX:
-        return None
-    return (
-        f"must be at most {RETRIES_MAX} days from 1 to {RETRY_DAY_MAX}, each after the one before"
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +186,7 @@ def retry_at(
     first_attempt_at: datetime,
     now: datetime,
     next_cycle_at: datetime | None,
-    retry_days: Sequence[int] = RETRY_DAYS,
+    retry_days: Sequence[int] = DEFAULT.retry_days,
 ) -> datetime | None:
     """Return when to retry a cycle after its attempt number `attempt`, or None for no retry.
 

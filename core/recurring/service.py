@@ -24,10 +24,11 @@ from core.caller import Caller
 from core.database.paging import Page, PageRequest
 from core.database.transactions import Database, Transaction
 from core.due_work.store import RELEASED
+from core.dunning import stored_days
 from core.errors import InvalidFields, Reason, Refusal
 from core.ids import new_recurring_id
 from core.money import Amount, amount_from_message
-from core.recurring import calendar, log_store, rules, store
+from core.recurring import calendar, log_store, store
 from core.recurring.clock_store import JobClock
 from core.recurring.cycles import (
     Change,
@@ -170,7 +171,7 @@ class RecurringService:
                 end_at=_end_at(request.end_at, zone),
                 max_cycles=request.max_cycles,
                 catch_up=request.catch_up,
-                retry_days=_stored_days(request.retry_days),
+                retry_days=stored_days(request.retry_days),
                 max_failed_cycles=request.max_failed_cycles,
                 metadata=request.metadata,
                 created_at=transaction.now,
@@ -347,7 +348,7 @@ async def _updated(
     elif "source" in columns and source == "wallet":
         await _check_wallet_currency(transaction, caller, job.user_id, job.env, job.currency)
     if days := columns.get("retry_days"):
-        columns["retry_days"] = _stored_days(days)
+        columns["retry_days"] = stored_days(days)
     if (max_cycles := columns.get("max_cycles")) and max_cycles <= job.executed_cycles:
         raise InvalidFields.of(
             "max_cycles", f"must be above the {job.executed_cycles} cycles that were charged"
@@ -424,17 +425,6 @@ def _state_forbids(job: Job, verb: str) -> Refusal:
         Reason.ERROR_REASON_RECURRING_STATE,
         f"The recurring job is {job.status} and cannot be {verb}; create another one",
     )
-
-
-def _stored_days(days: Sequence[int]) -> str | None:
-    """Return the days of retries as stored; None for none, which is the default.
-
-    Raises:
-        InvalidFields: they are invalid.
-    """
-    if problem := rules.retry_days_problem(days):
-        raise InvalidFields.of("retry_days", problem)
-    return ",".join(map(str, days)) or None
 
 
 def _anchor(job: Job) -> tuple[object, ...]:

@@ -64,47 +64,49 @@ class RecurringServicer(recurring_pb2_grpc.RecurringServiceServicer):
             next_run=optional_timestamp(job.next_run),
             timezone=job.timezone,
             upcoming=upcoming(job, request.preview),
-            recurring=job_message(job, request.preview),
+            recurring=job_message(job, caller.dunning, request.preview),
         )
 
     async def UpdateRecurring(
         self, request: pb.UpdateRecurringRequest, context: object
     ) -> pb.UpdateRecurringResponse:
         """Update a job."""
-        job = await self._service.update(
-            current_caller(), request.recurring_id, _job_update(request)
-        )
+        caller = current_caller()
+        job = await self._service.update(caller, request.recurring_id, _job_update(request))
         return pb.UpdateRecurringResponse(
-            message="Recurring job updated", recurring=job_message(job)
+            message="Recurring job updated", recurring=job_message(job, caller.dunning)
         )
 
     async def PauseRecurring(
         self, request: pb.PauseRecurringRequest, context: object
     ) -> pb.PauseRecurringResponse:
         """Pause a job."""
-        stopped = await self._service.pause(current_caller(), request.recurring_id)
+        caller = current_caller()
+        stopped = await self._service.pause(caller, request.recurring_id)
         return pb.PauseRecurringResponse(
             message=f"Recurring job set to paused{_in_flight_note(stopped)}",
-            recurring=job_message(stopped.job),
+            recurring=job_message(stopped.job, caller.dunning),
         )
 
     async def ResumeRecurring(
         self, request: pb.ResumeRecurringRequest, context: object
     ) -> pb.ResumeRecurringResponse:
         """Resume a job."""
-        job = await self._service.resume(current_caller(), request.recurring_id)
+        caller = current_caller()
+        job = await self._service.resume(caller, request.recurring_id)
         return pb.ResumeRecurringResponse(
-            message="Recurring job set to active", recurring=job_message(job)
+            message="Recurring job set to active", recurring=job_message(job, caller.dunning)
         )
 
     async def CancelRecurring(
         self, request: pb.CancelRecurringRequest, context: object
     ) -> pb.CancelRecurringResponse:
         """Cancel a job."""
-        stopped = await self._service.cancel(current_caller(), request.recurring_id)
+        caller = current_caller()
+        stopped = await self._service.cancel(caller, request.recurring_id)
         return pb.CancelRecurringResponse(
             message=f"Recurring job set to cancelled{_in_flight_note(stopped)}",
-            recurring=job_message(stopped.job),
+            recurring=job_message(stopped.job, caller.dunning),
         )
 
     async def ListRecurring(
@@ -125,7 +127,7 @@ class RecurringServicer(recurring_pb2_grpc.RecurringServiceServicer):
         return pb.ListRecurringResponse(
             count=len(page.rows),
             total=page.total,
-            recurring=[job_message(job, request.preview) for job in page.rows],
+            recurring=[job_message(job, caller.dunning, request.preview) for job in page.rows],
             total_is_estimate=page.total_is_estimate,
             next_cursor=page.next_cursor,
         )
@@ -134,9 +136,10 @@ class RecurringServicer(recurring_pb2_grpc.RecurringServiceServicer):
         self, request: pb.GetRecurringRequest, context: object
     ) -> pb.GetRecurringResponse:
         """Return a job with its open cycle and its last log entries."""
-        shown = await self._service.get(current_caller(), request.recurring_id)
+        caller = current_caller()
+        shown = await self._service.get(caller, request.recurring_id)
         return pb.GetRecurringResponse(
-            recurring=job_message(shown.job, request.preview),
+            recurring=job_message(shown.job, caller.dunning, request.preview),
             failed_cycles=shown.job.failed_cycles,
             open_cycle=open_cycle_message(shown.cycle) if shown.cycle else None,
             logs=[log_message(log) for log in shown.logs],
@@ -149,15 +152,16 @@ class RecurringServicer(recurring_pb2_grpc.RecurringServiceServicer):
         collected = await self._retries.retry(
             current_caller(), request.recurring_id, current_call()
         )
-        return retry_response(collected.job, collected.log)
+        return retry_response(collected.job, collected.log, collected.of_business)
 
     async def SkipNext(self, request: pb.SkipNextRequest, context: object) -> pb.SkipNextResponse:
         """Skip the next occurrence of a job."""
-        done = await self._service.skip_next(current_caller(), request.recurring_id)
+        caller = current_caller()
+        done = await self._service.skip_next(caller, request.recurring_id)
         return pb.SkipNextResponse(
             message="Next occurrence skipped",
             skipped=timestamp(done.skipped),
-            recurring=job_message(done.job),
+            recurring=job_message(done.job, caller.dunning),
         )
 
     async def GetRecurringLogs(

@@ -15,10 +15,9 @@ from core.database.schema import recurring_occurrences as occurrences
 from core.database.transactions import Transaction
 from core.due_work.rules import Key
 from core.due_work.store import JOBS
+from core.dunning import Dunning
 from core.metadata import Kind
-from core.recurring import rules
 from core.recurring.calendar import Calendar
-from core.recurring.rules import Dunning
 
 PAUSED_BY_FAILURES = "failed_cycles"
 """`paused_reason` of a job that paused itself."""
@@ -85,14 +84,14 @@ class Job:
         """
         return self.status == "paused" and self.paused_reason == PAUSED_BY_FAILURES
 
+    def dunning(self, of_business: Dunning) -> Dunning:
+        """Return how the job follows up cycles that were not charged."""
+        return of_business.changed_by(self.retry_days, self.max_failed_cycles)
+
     @property
-    def dunning(self) -> Dunning:
-        """How a cycle that was not charged is followed up."""
-        days = self.retry_days
-        return Dunning(
-            tuple(map(int, days.split(","))) if days else rules.RETRY_DAYS,
-            self.max_failed_cycles or rules.FAILED_CYCLES_MAX,
-        )
+    def has_own_dunning(self) -> bool:
+        """Whether the job leaves nothing of its dunning to its business."""
+        return bool(self.retry_days and self.max_failed_cycles)
 
     @property
     def may_charge(self) -> bool:

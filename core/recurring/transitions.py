@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
+from core.business.store import business_by_id
 from core.database.transactions import Transaction
+from core.dunning import DEFAULT, Dunning
 from core.payments import store as payments_store
 from core.payments.rules import pause_after
 from core.recurring import log_store, rules, store
@@ -88,21 +90,22 @@ async def _end(transaction: Transaction, attempt: Attempt, outcome: Outcome) -> 
     job, occurrence, now = attempt.job, attempt.occurrence, attempt.now
     cycle = await _cycle_outcome(transaction, attempt, outcome)
     retry_at = None
-    if job.status == "active" and cycle is outcome:
+    dunning = None if outcome.status is Status.SUCCEEDED else await _dunning(transaction, job)
+    if dunning is not None and job.status == "active" and cycle is outcome:
         retry_at = rules.retry_at(
             outcome,
             attempt=occurrence.attempt,
             first_attempt_at=occurrence.created_at,
             now=now,
             next_cycle_at=attempt.next_cycle_at,
-            retry_days=job.dunning.retry_days,
+            retry_days=dunning.retry_days,
         )
     if retry_at is not None:
         changed = replace(job, next_run=retry_at, due_at=retry_at)
         note = f"It is tried again at {retry_at:%Y-%m-%d %H:%M:%S} UTC."
         closed = replace(occurrence, attempt=occurrence.attempt + 1, payment_id=None, checks=0)
     else:
-        changed, note = job_after_cycle(attempt, cycle)
+        changed, note = job_after_cycle(attempt, cycle, dunning)
         paid_by = cycle.payment_id or occurrence.payment_id
         closed = replace(occurrence, status=cycle.status.value, payment_id=paid_by)
     log = await put_log(
@@ -123,6 +126,14 @@ async def _end(transaction: Transaction, attempt: Attempt, outcome: Outcome) -> 
             transaction, job.business_id, [cycle.payment_id], only_authentications=True
         )
     return ExecutionResult(log.log_id, outcome.status, retry_at)
+
+
+async def _dunning(transaction: Transaction, job: Job) -> Dunning:
+    """Return how a job follows up a failed cycle, by its business as it is now."""
+    business = None
+    if not job.has_own_dunning:
+        business = await business_by_id(transaction, job.business_id)
+    return job.dunning(business.dunning if business else DEFAULT)
 
 
 async def end_paid(transaction: Transaction, attempt: Attempt, payment_id: str) -> None:

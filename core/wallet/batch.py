@@ -366,7 +366,8 @@ def refusal_of(refusal: MovementRefusal) -> Refusal:
     match refusal:
         case MovementRefusal.WALLET_TOO_LOW:
             return Refusal(
-                Reason.ERROR_REASON_WALLET_TOO_LOW, "The wallet's balance is below the amount"
+                Reason.ERROR_REASON_WALLET_TOO_LOW,
+                "The wallet's available balance is below the amount",
             )
         case MovementRefusal.WALLET_LIMIT:
             return Refusal(

@@ -178,7 +178,8 @@ CONVENTIONS = (
             "are not charged.",
             "A declined charge is retried after 1, 3 and 7 days, unless the decline is final or "
             "the next charge is due. Three failed cycles in a row pause the job; `paused_reason` "
-            "says so. `retry_days` and `max_failed_cycles` change both numbers.",
+            "says so. `retry_days` and `max_failed_cycles` change both numbers: of a job at its "
+            "creation and update, and of all jobs that leave them open at `modify_business`.",
             "`retry_recurring` charges the open or last failed cycle at once, for example when the "
             "customer has saved another card. `skip_next` leaves the next date out.",
             "After the response of `pause_recurring` or `cancel_recurring` no charge starts. A "

@@ -22,6 +22,7 @@ from core.database.migrations.upgrade import migrate
 from core.database.paging import Page, PageRequest
 from core.database.schema import payments
 from core.database.transactions import Database
+from core.metadata import Kind, digest_of
 from core.payments.store import Payment, PaymentFilter, payment_page
 from tests.bench.figures import Figure, Result, at_most
 from tests.bench.postgresql.server import execute
@@ -65,6 +66,11 @@ _PAYMENTS = """INSERT INTO payments
         'cus_NffrFeUfNV2Hib', 'pm_1MqLiJLkdIwHu7ixUEgbFdYF', 'PAY-' || n,
         CASE WHEN n % 10 IN (3, 4, 5) THEN 'declined' ELSE 'succeeded' END,
         'pi_3MtwBwLkdIwHu7ix28a3' || n, true, {time}, {time}, false, 0 FROM s"""
+_PAIR = digest_of(Kind.PAYMENT, "TEST", "tier", "gold")
+"""Of a pair of metadata that every payment has."""
+_PAIRS = f"""INSERT INTO metadata_pairs (business_id, digest, created_at, resource_id)
+    SELECT business_id, '{_PAIR}', created_at, payment_id FROM payments
+    WHERE business_id = '{{business}}'"""  # noqa: S608 - constants
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,7 @@ class Case:
     status: str | None = None
     from_date: datetime | None = None
     to_date: datetime | None = None
+    digest: str | None = None
     is_last: bool = False
     """The last page, by its cursor; otherwise the first."""
 
@@ -91,6 +98,8 @@ CASES = (
         to_date=datetime(2026, 3, 20, tzinfo=UTC),
     ),
     Case("last page, by cursor", is_last=True),
+    Case("by metadata", digest=_PAIR),
+    Case("by metadata, last page, by cursor", digest=_PAIR, is_last=True),
 )
 
 
@@ -105,7 +114,12 @@ def filling(engine: str, rows: dict[str, int]) -> list[str]:
     inserted = []
     for business, count in rows.items():
         step = f"{_SPAN.total_seconds() / count:.6f}"
-        for statement, number in ((_BUSINESS, 1), (_USERS, 10), (_PAYMENTS, count)):
+        for statement, number in (
+            (_BUSINESS, 1),
+            (_USERS, 10),
+            (_PAYMENTS, count),
+            (_PAIRS, count),
+        ):
             numbers = _NUMBERS[engine].format(rows=number)
             taken = _TIME[engine].format(step=step)
             inserted.append(statement.format(business=business, numbers=numbers, time=taken))
@@ -118,7 +132,9 @@ async def page_of(database: Database, business: str, case: Case, **page: Any) ->
         return await payment_page(
             transaction,
             business_id=business,
-            which=PaymentFilter("TEST", user_id=case.user_id, status=case.status),
+            which=PaymentFilter(
+                "TEST", user_id=case.user_id, status=case.status, digest=case.digest
+            ),
             page=PageRequest(limit=_PAGE, from_date=case.from_date, to_date=case.to_date, **page),
         )
 
@@ -146,7 +162,8 @@ async def measure(run: Run) -> Result:
     async def fill_postgresql(statements: Sequence[str]) -> None:
         for statement in statements:
             await execute(url, statement)
-        await execute(url, "VACUUM ANALYZE payments")  # as autovacuum does after so many rows
+        # As autovacuum does after so many rows.
+        await execute(url, "VACUUM ANALYZE payments, metadata_pairs")
 
     figures = await _measure(url, POSTGRESQL, fill_postgresql, size)
     with tempfile.TemporaryDirectory(prefix="nivisco-bench-") as folder:

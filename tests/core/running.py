@@ -347,6 +347,15 @@ class Gateway:
             assert answer.status < 300, await answer.text()
             return dict(await answer.json())
 
+    async def read(self, path: str, key: str) -> dict[str, Any]:
+        """Return an object of Stripe's API, read with a secret key."""
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"{self.url}/{path}", headers={"Authorization": f"Bearer {key}"}) as answer,
+        ):
+            assert answer.status == 200, await answer.text()
+            return dict(await answer.json())
+
     async def authorize(self, what: str, **body: Any) -> None:
         """Tell the stand-in's Authorize.Net something: `reports`, `duplicates`, `transactions`."""
         async with (

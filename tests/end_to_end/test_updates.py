@@ -61,6 +61,18 @@ async def test_a_list_of_numbers_is_set_and_cleared(merchant: JsonClient) -> Non
         assert (refused.status, refused.body["fields"][0]["field"]) == (400, field)
 
 
+async def test_the_dunning_of_a_business_is_set_and_cleared(merchant: JsonClient) -> None:
+    recurring_id = await new_job(merchant)
+    for sent, expected in (([2, 30], [2, 30]), (None, [1, 3, 7])):
+        updated = await merchant.call("modify_business", updates={"retry_days": sent})
+        assert updated.body["updated_fields"] == ["retry_days"]
+        assert updated.body["business"]["retry_days"] == expected
+        found = await merchant.call("get_recurring", recurring_id=recurring_id)
+        assert found.body["recurring"]["retry_days"] == expected
+    refused = await merchant.call("modify_business", updates={"retry_days": [3, 2]})
+    assert refused.body["fields"][0]["field"] == "updates.retry_days"
+
+
 async def test_null_for_a_field_that_cannot_be_cleared_is_absent(merchant: JsonClient) -> None:
     recurring_id = await new_job(merchant)
     response = await merchant.call("update_recurring", recurring_id=recurring_id, amount=None)

@@ -112,6 +112,8 @@ def test_only_clearable_fields_of_requests_are_nullable() -> None:
         ("update_recurring", "end_at"),
         ("update_recurring", "max_cycles"),
         ("update_recurring", "source"),
+        ("modify_business", "updates.retry_days"),
+        ("modify_business", "updates.max_failed_cycles"),
         ("update_recurring", "retry_days"),
         ("update_recurring", "max_failed_cycles"),
         ("update_recurring", "metadata"),

@@ -121,13 +121,22 @@ final class Client
      *   fundings whenever the user's wallet is credited, from as much of the balance as
      *   that needs. False for a new business. A change counts for every credit from two
      *   seconds after the response on.
+     * - updates.retry_days: New days after the first attempt of a cycle on which recurring
+     *   jobs without days of their own retry it if it was not charged: 1 to 10 numbers from
+     *   1 to 365, in ascending order. They count for attempts that fail from then on; a
+     *   retry that is scheduled already keeps its time. Null restores 1, 3 and 7.
+     * - updates.max_failed_cycles: New number of failed cycles in a row that pauses a
+     *   recurring job without a number of its own, 1 to 1000. It counts from a job's next
+     *   failed cycle on. Null restores 3.
      * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
      *     updates: array{
      *         name?: string,
      *         email?: string,
-     *         settle_receivables?: bool
+     *         settle_receivables?: bool,
+     *         retry_days?: list<int>|null,
+     *         max_failed_cycles?: int|null
      *     },
      *     idempotency_key?: string
      * } $fields
@@ -1080,12 +1089,15 @@ final class Client
      * - transaction_id: The gateway's id of the payment, for example `pi_…`. Must be 1 to
      *   255 printable characters without spaces.
      * - env: Environment. Defaults to the business's default environment.
+     * - reason: Reason of the void. Stripe stores it with the payment; Authorize.Net takes
+     *   none.
      * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
      *     payment_id?: string,
      *     transaction_id?: string,
      *     env?: 'TEST'|'LIVE',
+     *     reason?: 'duplicate'|'fraudulent'|'requested_by_customer'|'abandoned',
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode PAYMENT_NOT_FOUND, PAYMENT_STATE,
@@ -1654,10 +1666,11 @@ final class Client
      *   and the cycle is retried as every cycle is. Defaults to false.
      * - retry_days: Days after the first attempt of a cycle on which it is retried if it
      *   was not charged: 1 to 10 numbers from 1 to 365, in ascending order. No retry is
-     *   made once the next cycle is due, or after a decline that is final. Defaults to 1, 3
-     *   and 7.
+     *   made once the next cycle is due, or after a decline that is final. Defaults to the
+     *   business's days, 1, 3 and 7 unless `modify_business` has changed them. While a job
+     *   has none of its own, a change of the business's counts for it.
      * - max_failed_cycles: Number of failed cycles in a row that pauses the job, 1 to 1000.
-     *   Defaults to 3.
+     *   Defaults to the business's number, likewise, which is 3 unless changed.
      * - metadata: Pairs of strings to keep with the job. No key begins with `nivisco_`, and
      *   no card number or secret belongs in them. The payments of the job have them, too,
      *   and send them to the gateway as `charge_customer` does. Must have at most 20 pairs.
@@ -1739,9 +1752,10 @@ final class Client
      * - status: New status: `active`, `paused` or `cancelled`.
      * - retry_days: New days after the first attempt of a cycle on which it is retried, 1
      *   to 10 numbers from 1 to 365, in ascending order. A retry that is scheduled already
-     *   keeps its time. Null restores the default.
+     *   keeps its time. Null leaves them to the business again.
      * - max_failed_cycles: New number of failed cycles in a row that pauses the job, 1 to
-     *   1000. It counts from the next failed cycle on. Null restores the default.
+     *   1000. It counts from the next failed cycle on. Null leaves it to the business
+     *   again.
      * - metadata: New pairs of strings, which replace all of the old ones. Null or an empty
      *   object removes all. Payments that have begun keep theirs. Must have at most 20
      *   pairs. Each key must be 1 to 40 printable characters without [, ] and backslashes.

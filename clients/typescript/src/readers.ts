@@ -25,6 +25,8 @@ export function readBusiness(json: Json): types.Business {
     active: boolean(json["active"]),
     defaultEnv: word<types.Env>(json["default_env"]),
     settleReceivables: boolean(json["settle_receivables"]),
+    retryDays: list(integer)(json["retry_days"]),
+    maxFailedCycles: integer(json["max_failed_cycles"]),
   };
 }
 
@@ -87,6 +89,7 @@ export function readPayment(json: Json): types.Payment {
     updatedAt: string(json["updated_at"]),
     kind: word<types.PaymentKind>(json["kind"]),
     amountCaptured: nullable(string)(json["amount_captured"]),
+    voidReason: nullable(word<types.VoidReason>)(json["void_reason"]),
     metadata: strings(json["metadata"]),
   };
 }
@@ -466,6 +469,7 @@ export function readGetPaymentResult(json: Json): types.GetPaymentResult {
     gatewayRefunds: list(object(readGatewayRefund))(json["gateway_refunds"]),
     disputes: list(object(readDispute))(json["disputes"]),
     history: list(object(readPaymentChange))(json["history"]),
+    refunds: list(object(readRefund))(json["refunds"]),
   };
 }
 

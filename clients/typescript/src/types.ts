@@ -20,15 +20,17 @@ export type PaymentStatus =
 
 export type PaymentKind = "charge" | "fund";
 
+export type VoidReason = "duplicate" | "fraudulent" | "requested_by_customer" | "abandoned";
+
 export type GatewayRefundStatus = "accepted" | "failed";
 
 export type DisputeStatus = "open" | "won" | "lost";
 
 export type PaymentSource = "request" | "recurring" | "gateway_event" | "gateway_read" | "operator";
 
-export type RefundReason = "duplicate" | "fraudulent" | "requested_by_customer";
-
 export type RefundStatus = "pending" | "succeeded" | "failed" | "canceled";
+
+export type RefundReason = "duplicate" | "fraudulent" | "requested_by_customer";
 
 export type TransactionType = "credit" | "debit";
 
@@ -87,6 +89,13 @@ export interface Business {
   readonly defaultEnv: Env;
   /** Whether what a user owes is settled whenever the user's wallet is credited. */
   readonly settleReceivables: boolean;
+  /**
+   * Days after the first attempt of a cycle on which recurring jobs without days of their
+   * own retry it if it was not charged.
+   */
+  readonly retryDays: readonly number[];
+  /** Number of failed cycles in a row that pauses a recurring job without a number of its own. */
+  readonly maxFailedCycles: number;
 }
 
 /** Profile of a new business. */
@@ -123,6 +132,18 @@ export interface ModifyBusinessUpdates {
    * counts for every credit from two seconds after the response on.
    */
   readonly settleReceivables?: boolean | undefined;
+  /**
+   * New days after the first attempt of a cycle on which recurring jobs without days of
+   * their own retry it if it was not charged: 1 to 10 numbers from 1 to 365, in ascending
+   * order. They count for attempts that fail from then on; a retry that is scheduled
+   * already keeps its time. Null restores 1, 3 and 7.
+   */
+  readonly retryDays?: readonly number[] | null | undefined;
+  /**
+   * New number of failed cycles in a row that pauses a recurring job without a number of
+   * its own, 1 to 1000. It counts from a job's next failed cycle on. Null restores 3.
+   */
+  readonly maxFailedCycles?: number | null | undefined;
 }
 
 /** Credentials of one Stripe account for one environment. */
@@ -412,6 +433,11 @@ export interface Payment {
    * Null if nothing was charged. A decimal string.
    */
   readonly amountCaptured: string | null;
+  /**
+   * Reason from the request to void the payment. Null if it was not voided on request, or
+   * without a reason.
+   */
+  readonly voidReason: VoidReason | null;
   /** Pairs of strings from the request. Empty if there are none. */
   readonly metadata: Readonly<Record<string, string>>;
 }
@@ -666,9 +692,12 @@ export interface RecurringJob {
    * kept. `YYYY-MM-DD HH:MM:SS` in UTC.
    */
   readonly pausedAt: string | null;
-  /** Days after the first attempt of a cycle on which it is retried if it was not charged. */
+  /**
+   * Days after the first attempt of a cycle on which it is retried if it was not charged:
+   * the job's own, or its business's.
+   */
   readonly retryDays: readonly number[];
-  /** Number of failed cycles in a row that pauses the job. */
+  /** Number of failed cycles in a row that pauses the job: its own, or its business's. */
   readonly maxFailedCycles: number;
   /** Pairs of strings from the last request that set them. Empty if there are none. */
   readonly metadata: Readonly<Record<string, string>>;
@@ -1364,6 +1393,8 @@ export interface GetPaymentResult {
   readonly disputes: readonly Dispute[];
   /** Statuses of the payment, oldest first; the last one is the present. */
   readonly history: readonly PaymentChange[];
+  /** Refunds that were made with `refund_payment`, oldest first, also those that wait or failed. */
+  readonly refunds: readonly Refund[];
 }
 
 /** Fields of `capture_payment`. */
@@ -1403,6 +1434,8 @@ export interface VoidPaymentFields {
   readonly transactionId?: string | undefined;
   /** Environment. Defaults to the business's default environment. */
   readonly env?: Env | undefined;
+  /** Reason of the void. Stripe stores it with the payment; Authorize.Net takes none. */
+  readonly reason?: VoidReason | undefined;
 }
 
 /** Response of `void_payment`. */
@@ -2007,10 +2040,15 @@ export interface CreateRecurringFields {
   /**
    * Days after the first attempt of a cycle on which it is retried if it was not charged: 1
    * to 10 numbers from 1 to 365, in ascending order. No retry is made once the next cycle
-   * is due, or after a decline that is final. Defaults to 1, 3 and 7.
+   * is due, or after a decline that is final. Defaults to the business's days, 1, 3 and 7
+   * unless `modify_business` has changed them. While a job has none of its own, a change of
+   * the business's counts for it.
    */
   readonly retryDays?: readonly number[] | undefined;
-  /** Number of failed cycles in a row that pauses the job, 1 to 1000. Defaults to 3. */
+  /**
+   * Number of failed cycles in a row that pauses the job, 1 to 1000. Defaults to the
+   * business's number, likewise, which is 3 unless changed.
+   */
   readonly maxFailedCycles?: number | undefined;
   /**
    * Pairs of strings to keep with the job. No key begins with `nivisco_`, and no card
@@ -2095,12 +2133,12 @@ export interface UpdateRecurringFields {
   /**
    * New days after the first attempt of a cycle on which it is retried, 1 to 10 numbers
    * from 1 to 365, in ascending order. A retry that is scheduled already keeps its time.
-   * Null restores the default.
+   * Null leaves them to the business again.
    */
   readonly retryDays?: readonly number[] | null | undefined;
   /**
    * New number of failed cycles in a row that pauses the job, 1 to 1000. It counts from the
-   * next failed cycle on. Null restores the default.
+   * next failed cycle on. Null leaves it to the business again.
    */
   readonly maxFailedCycles?: number | null | undefined;
   /**

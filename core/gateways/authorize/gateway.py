@@ -270,7 +270,12 @@ class AuthorizeGateway(AuthorizeCustomers):
         """
         return await self._read(account, kind, object_id, self._deadline())
 
-    async def cancel_payment(self, account: Account, transaction_id: str) -> Fact:
+    async def cancel_payment(
+        self,
+        account: Account,
+        transaction_id: str,
+        reason: str | None = None,  # noqa: ARG002 - a void has none at Authorize.Net
+    ) -> Fact:
         """Void a charge that is held for review or authorized.
 
         Returns its state: VOIDED, or what was decided. A charge that was approved or captured

@@ -76,6 +76,7 @@ from core.money import Amount
 
 if TYPE_CHECKING:
     from stripe.params import (
+        PaymentIntentCancelParams,
         PaymentIntentCreateParams,
         PaymentIntentListParams,
         PaymentMethodListParams,
@@ -88,6 +89,7 @@ if TYPE_CHECKING:
     )
 
     _Reason = Literal["duplicate", "fraudulent", "requested_by_customer"]
+    _CancellationReason = Literal[_Reason, "abandoned"]
 
 stripe.enable_telemetry = False  # it would send one merchant's timings with another's request
 
@@ -105,6 +107,12 @@ _REASONS: "Final[Mapping[str, _Reason]]" = {
     "duplicate": "duplicate",
     "fraudulent": "fraudulent",
     "requested_by_customer": "requested_by_customer",
+}
+_CANCELLATION_REASONS: "Final[Mapping[str, _CancellationReason]]" = {
+    "duplicate": "duplicate",
+    "fraudulent": "fraudulent",
+    "requested_by_customer": "requested_by_customer",
+    "abandoned": "abandoned",
 }
 _Call = Callable[[], Awaitable[stripe.StripeObject]]
 _ID: Final = re.compile(r"[A-Za-z0-9_]{1,255}")
@@ -610,8 +618,12 @@ class StripeGateway:
         """
         return await self._read(account, kind, object_id, self._deadline())
 
-    async def cancel_payment(self, account: Account, transaction_id: str) -> Fact:
+    async def cancel_payment(
+        self, account: Account, transaction_id: str, reason: str | None = None
+    ) -> Fact:
         """Cancel a payment intent, which releases what is authorized.
+
+        `reason` becomes its cancellation_reason: https://docs.stripe.com/api/payment_intents/cancel
 
         Returns its state: CANCELED, or SUCCEEDED before that.
 
@@ -621,11 +633,14 @@ class StripeGateway:
         Raises:
             GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
         """
+        params: PaymentIntentCancelParams = {}
+        if reason is not None:
+            params["cancellation_reason"] = _CANCELLATION_REASONS[reason]
         service, deadline = self._client(account).v1.payment_intents, self._deadline()
         key = f"cancel-{transaction_id}-{secrets.token_hex(8)}"
         canceled = await self._send(
             account,
-            lambda: service.cancel_async(transaction_id, {}, {"idempotency_key": key}),
+            lambda: service.cancel_async(transaction_id, params, {"idempotency_key": key}),
             deadline,
         )
         if not isinstance(canceled, Failure):

@@ -63,6 +63,8 @@ async def test_a_business_is_the_same_resource_everywhere(core: CoreClient) -> N
         updated_at=registered.created_at,
         active=True,
         default_env=types_pb2.ENV_TEST,
+        retry_days=[1, 3, 7],
+        max_failed_cycles=3,
     )
     merchant = Business(core, Credentials(answer.business_id, answer.api_key))
     assert await profiles(merchant) == [registered] * 2

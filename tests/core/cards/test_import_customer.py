@@ -1,6 +1,7 @@
 """An existing customer of a gateway becomes a user's, with its cards, as the gateway has them."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,10 @@ import pytest
 
 from core.cards import store
 from core.database.transactions import Transaction
-from nivisco.payments.v1 import cards_pb2, types_pb2, users_pb2
+from core.gateways.authorize.gateway import AuthorizeGateway
+from core.gateways.gateway import Account, SavedCard
+from core.gateways.stripe.gateway import StripeGateway
+from nivisco.payments.v1 import cards_pb2, credentials_pb2, types_pb2, users_pb2
 from rpc.errors import CoreError
 from tests.core.cards.test_remove_card import GATEWAYS, refused
 from tests.core.payments.charging import charge_request
@@ -25,6 +29,7 @@ from tests.core.running import (
 )
 from tests.sandbox.authorize.running import PATH, build_request, card_xml
 
+TEST = types_pb2.ENV_TEST
 VISA, MASTERCARD = "4111111111111111", "5424000000000015"
 DEFAULT = "<defaultPaymentProfile>true</defaultPaymentProfile>"
 
@@ -83,6 +88,26 @@ class Shop:
         else:
             await self.stripe(f"customers/{customer_id}", "DELETE")
 
+    async def use_keys(self, name: str, key: str) -> None:
+        """Have the business use the keys of an account of the gateway."""
+        pb = credentials_pb2
+        if self.name == "stripe":
+            stripe = pb.ModifyStripeCredentialsRequest.Credentials(env=TEST, stripe_secret_key=key)
+            await self.business.call(pb.ModifyStripeCredentialsRequest(credentials=stripe))
+        else:
+            authorize = pb.ModifyAuthorizeCredentialsRequest.Credentials(
+                env=TEST, api_login_id=name, transaction_key=key
+            )
+            await self.business.call(pb.ModifyAuthorizeCredentialsRequest(credentials=authorize))
+
+    async def remove_under_other_keys(self, cards: Sequence[Any]) -> None:
+        """Remove cards while the business uses the keys of another account, which has none."""
+        await self.use_keys("otherlogin", {"stripe": "sk_test_other_a"}.get(self.name, "otherkey"))
+        for card in cards:
+            await self.business.call(cards_pb2.RemoveCardRequest(card_id=card.card_id))
+        own = {"stripe": self.business.stripe_key}.get(self.name, self.business.transaction_key)
+        await self.use_keys(self.business.login_id, own)
+
     async def stripe(self, path: str, method: str = "POST", **form: str) -> Any:
         """Send a request to Stripe."""
         headers = {"Authorization": f"Bearer {self.business.stripe_key}"}
@@ -105,6 +130,11 @@ class Shop:
             text = await response.text()
             assert "<resultCode>Ok</resultCode>" in text, text
             return text
+
+
+def ids(cards: Sequence[Any]) -> set[str]:
+    """Return the ids of cards."""
+    return {card.card_id for card in cards}
 
 
 @pytest.fixture(params=GATEWAYS)
@@ -200,6 +230,72 @@ async def test_a_user_with_cards_of_another_customer_keeps_them(at: Shop) -> Non
         await at.business.call(cards_pb2.RemoveCardRequest(card_id=card.card_id))
     assert (await at.import_to(user_id, second)).customer_id == second
     assert not (await at.import_to(await create_user(at.business), first)).cards
+
+
+@ON_SQLITE
+async def test_cards_that_other_keys_did_not_find_are_restored_with_their_ids(at: Shop) -> None:
+    user_id, customer_id = await create_user(at.business), await at.customer()
+    before = await at.import_to(user_id, customer_id)
+    await at.remove_under_other_keys(before.cards)
+    assert not await at.listed(user_id)
+    assert await at.import_to(user_id, customer_id) == before
+    assert await at.import_to(user_id, customer_id) == before
+    assert (await at.business.call(charge_request(user_id, gateway=GATEWAYS[at.name]))).payment_id
+    await at.business.call(cards_pb2.RemoveCardRequest(card_id=before.cards[0].card_id))
+    assert ids((await at.import_to(user_id, customer_id)).cards) == ids(before.cards[1:])
+
+
+@ON_SQLITE
+async def test_another_user_gets_such_a_card_under_an_id_of_its_own(at: Shop) -> None:
+    user_id, customer_id = await create_user(at.business), await at.customer()
+    before = (await at.import_to(user_id, customer_id)).cards
+    await at.remove_under_other_keys(before)
+    await at.import_to(user_id, await at.customer(with_cards=False))
+    after = (await at.import_to(await create_user(at.business), customer_id)).cards
+    assert [card.last4 for card in after] == [card.last4 for card in before]
+    assert not ids(after) & ids(before)
+
+
+@ON_SQLITE
+async def test_a_list_that_still_shows_a_removed_card_does_not_restore_it(
+    at: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user_id, customer_id = await create_user(at.business), await at.customer()
+    kind: Any = {"stripe": StripeGateway, "authorize": AuthorizeGateway}[at.name]
+    read = kind.cards_of_customer
+    listed: list[list[SavedCard]] = []
+
+    async def old_list(self: Any, account: Account, customer_id: str) -> list[SavedCard]:
+        listed.append(await read(self, account, customer_id))
+        return listed[0]
+
+    monkeypatch.setattr(kind, "cards_of_customer", old_list)
+    first, *others = (await at.import_to(user_id, customer_id)).cards
+    await at.business.call(cards_pb2.RemoveCardRequest(card_id=first.card_id))
+    imported = (await at.import_to(user_id, customer_id)).cards
+    assert ids(imported) == ids(others)
+
+
+@ON_SQLITE
+async def test_a_removal_during_the_import_wins(at: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    user_id, customer_id = await create_user(at.business), await at.customer()
+    kind: Any = {"stripe": StripeGateway, "authorize": AuthorizeGateway}[at.name]
+    first, *others = (await at.import_to(user_id, customer_id)).cards
+    removal = cards_pb2.RemoveCardRequest(card_id=first.card_id)
+    await at.remove_under_other_keys([first])
+    find = kind.find_card
+
+    async def find_card(self: Any, *args: Any, **named: Any) -> Any:
+        found = await find(self, *args, **named)
+        monkeypatch.setattr(kind, "find_card", find)
+        assert first.card_id in ids((await at.import_to(user_id, customer_id)).cards)
+        await at.business.call(removal)
+        return found
+
+    monkeypatch.setattr(kind, "find_card", find_card)
+    imported = (await at.import_to(user_id, customer_id)).cards
+    assert ids(imported) == ids(others)
+    assert ids(await at.listed(user_id)) == ids(others)
 
 
 @ON_SQLITE

@@ -1056,6 +1056,17 @@ CASES = [
         ),
     ),
     Case(
+        "metadata that no list finds",
+        (payment("P-CHARGE", metadata='{"a":"1"}'),),
+        "metadata_pairs",
+        of(
+            "resource_id",
+            "P-CHARGE",
+            "the list by its metadata does not have it",
+            table="payments",
+        ),
+    ),
+    Case(
         "a key that the keyring lost",
         (update(keyring_canaries).values(key_id="k0"),),
         "keyring",

@@ -15,6 +15,7 @@ from tests.core.running import Business, Gateway, register, with_stripe
 AUTHORIZED = payments_pb2.PAYMENT_STATUS_AUTHORIZED
 SUCCEEDED = payments_pb2.PAYMENT_STATUS_SUCCEEDED
 VOIDED = payments_pb2.PAYMENT_STATUS_VOIDED
+ABANDONED = payments_pb2.VOID_REASON_ABANDONED
 
 
 @pytest.fixture
@@ -122,6 +123,34 @@ async def test_what_is_not_possible_moves_nothing(shop: Business) -> None:
     assert voided.payment.status == VOIDED
     error = await refused(shop, capture(charged.payment_id))
     assert (error.reason, error.metadata["payment_status"]) == ("PAYMENT_STATE", "voided")
+
+
+async def test_the_reason_of_a_void_is_sent_kept_and_shown(
+    shop: Business, gateway: Gateway
+) -> None:
+    charged = await shop.call(charge_request(await card_holder(shop), capture=False))
+    request = void(charged.payment_id, reason=ABANDONED)
+    voided = await shop.call(request)
+    assert voided.payment.void_reason == ABANDONED
+    assert await shop.call(request) == voided
+    assert (await refused(shop, void(charged.payment_id))).reason == "PAYMENT_STATE"
+    found = await shop.call(payments_pb2.GetPaymentRequest(payment_id=charged.payment_id))
+    assert (found.payment, await records(shop)) == (voided.payment, [voided.payment])
+    path = f"v1/payment_intents/{charged.transaction_id}"
+    assert (await gateway.read(path, shop.stripe_key))["cancellation_reason"] == "abandoned"
+    assert (await refused(shop, void(charged.payment_id, reason=9))).reason == "INVALID_FIELDS"
+
+
+async def test_a_reason_is_not_kept_of_a_void_that_was_refused(
+    shop: Business, gateway: Gateway
+) -> None:
+    charged = await shop.call(charge_request(await card_holder(shop), capture=False))
+    await gateway.revoke(shop.stripe_key)
+    error = await refused(shop, void(charged.payment_id, reason=ABANDONED))
+    assert error.reason == "GATEWAY_REFUSED"
+    await gateway.revoke(shop.stripe_key, revoked=False)
+    voided = await shop.call(void(charged.payment_id))
+    assert not voided.payment.void_reason
 
 
 async def test_the_payment_of_another_business_is_like_an_unknown_one(shop: Business) -> None:

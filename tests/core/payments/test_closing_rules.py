@@ -63,6 +63,18 @@ STEPS: list[tuple[dict[str, Any], Requested, Any]] = [
     (CAPTURED | {"amount_minor": 1000}, CAPTURE, STATE),
     (VOIDED, VOID, ClosingStep.RETURN),
     (VOIDED, CAPTURE, STATE),
+    (VOIDED, replace(VOID, void_reason="abandoned"), STATE),
+    (VOIDED | {"void_reason": "abandoned"}, VOID, STATE),
+    (
+        VOIDED | {"void_reason": "abandoned"},
+        replace(VOID, void_reason="abandoned"),
+        ClosingStep.RETURN,
+    ),
+    (
+        VOIDED | {"status": "authorized", "void_reason": "abandoned"},
+        replace(VOID, void_reason="fraudulent"),
+        IN_PROGRESS,
+    ),
     ({"status": "voided", "decline_code": "expired"}, CAPTURE, EXPIRED),
     ({"status": "voided", "decline_code": "expired"}, VOID, EXPIRED),
     ({"status": "voided"}, VOID, STATE),

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from google.type.money_pb2 import Money
 from sqlalchemy import delete, update
 
 from core.database.schema import cards, payments
@@ -13,7 +14,7 @@ from core.payments.decision_rules import Resolution
 from core.payments.decisions import Operator, Request
 from core.payments.lookup import Lookup
 from core.payments.messages import payment_details_response
-from nivisco.payments.v1 import cards_pb2, types_pb2
+from nivisco.payments.v1 import cards_pb2, refunds_pb2, types_pb2
 from nivisco.payments.v1 import payments_pb2 as pb
 from rpc.errors import CoreError
 from tests.core.payments.charging import card_holder, charge_request, records
@@ -124,6 +125,28 @@ async def found_by(running: RunningService) -> pb.GetPaymentResponse:
         payment.amount_refunded_minor,
     )
     return payment_details_response(found)
+
+
+async def test_a_payment_has_its_refunds_as_their_list_has_them(
+    shop: Business, gateway: Gateway
+) -> None:
+    charged = await shop.call(charge_request(await card_holder(shop)))
+    other = await shop.call(charge_request(await card_holder(shop)))
+    for payment_id, units in ((charged.payment_id, 3), (other.payment_id, 4)):
+        request = refunds_pb2.RefundPaymentRequest(
+            payment_id=payment_id, amount=Money(units=units), metadata={"rma": str(units)}
+        )
+        await shop.call(request)
+    await gateway.fault("reset_before", "/v1/refunds", times=9)
+    again = refunds_pb2.RefundPaymentRequest(payment_id=charged.payment_id, amount=Money(units=5))
+    with pytest.raises(CoreError):
+        await shop.call(again)
+    await gateway.clear()
+    found = await look_up(shop, payment_id=charged.payment_id)
+    listed = await shop.call(refunds_pb2.ListRefundsRequest(payment_id=charged.payment_id))
+    assert list(found.refunds) == list(listed.refunds)[::-1]
+    assert [refund.amount.units for refund in found.refunds] == [3, 5]
+    assert found.refunds[1].status == refunds_pb2.REFUND_STATUS_PENDING
 
 
 async def test_refunds_and_disputes_are_as_the_gateway_told_them(hooks: Hooks) -> None:

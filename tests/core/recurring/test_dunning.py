@@ -8,15 +8,21 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.recurring.rules import Outcome, Status, retry_at, retry_days_problem
+from core.dunning import DEFAULT, Dunning, retry_days_problem, stored_days
+from core.recurring.rules import Outcome, Status, retry_at
+from nivisco.payments.v1 import authentication_pb2, business_pb2
 from nivisco.payments.v1 import recurring_pb2 as pb
 from rpc.errors import CoreError
+from tests.core.database.recording import recorded
 from tests.core.recurring.running import (
     DECLINED,
     ON_SQLITE,
     SKIPPED,
     advance,
+    claim,
     create_job,
+    execute,
+    fill_wallet,
     in_days,
     job_of,
     job_request,
@@ -27,6 +33,7 @@ from tests.core.recurring.running import (
 from tests.core.running import Business, create_user
 
 MONTH = pb.INTERVAL_TYPE_MONTH
+PAUSED = pb.RECURRING_STATUS_PAUSED
 DAY = timedelta(days=1)
 TOO_LOW = Outcome(Status.DECLINED, "The wallet's balance is too low")
 RETRIES = st.lists(st.integers(1, 365), max_size=10, unique=True).map(sorted)
@@ -78,6 +85,67 @@ async def test_an_update_changes_and_restores_the_dunning(shop: Business) -> Non
     assert dunning(await update(shop, job, update_mask=both)) == ([1, 3, 7], 3)
 
 
+async def modify(shop: Business, *mask: str, **fields: Any) -> Any:
+    """Change what the business says of its dunning; fields that only `mask` names are cleared."""
+    request = business_pb2.ModifyBusinessRequest(
+        updates=business_pb2.ModifyBusinessRequest.Updates(**fields),
+        update_mask=FieldMask(paths=mask),
+    )
+    return (await shop.call(request)).business
+
+
+async def test_jobs_leave_what_they_do_not_say_to_their_business(shop: Business) -> None:
+    first = in_days(1)
+    when = {"start_at": first.isoformat(), "interval_type": MONTH}
+    user_id = await create_user(shop)
+    open_job = await create_job(shop, user_id, **when)
+    own_days = await create_job(shop, user_id, retry_days=[4], **when)
+    own_number = await create_job(shop, user_id, max_failed_cycles=2, **when)
+    changed = await modify(shop, retry_days=[2, 5], max_failed_cycles=1)
+    assert dunning(changed) == ([2, 5], 1)
+    assert [dunning(await job_of(shop, job)) for job in (open_job, own_days, own_number)] == [
+        ([2, 5], 1), ([4], 1), ([2, 5], 2),
+    ]  # fmt: skip
+    got = await shop.call(pb.GetRecurringRequest(recurring_id=own_days))
+    assert dunning(got.recurring) == ([4], 1)
+    await advance(shop, first + 20 * DAY)
+    for job, days in ((open_job, [0, 2, 5]), (own_days, [0, 4]), (own_number, [0, 2, 5])):
+        assert await tries(shop, job, first) == days
+    statuses = [(await job_of(shop, job)).status for job in (open_job, own_days, own_number)]
+    assert statuses == [PAUSED, PAUSED, pb.RECURRING_STATUS_ACTIVE]
+
+
+async def test_a_business_that_changes_its_mind_changes_its_jobs(shop: Business) -> None:
+    first = in_days(1)
+    user_id = await create_user(shop)
+    job = await create_job(shop, user_id, start_at=first.isoformat(), interval_type=MONTH)
+    await modify(shop, retry_days=[2, 6])
+    await advance(shop, first + DAY)
+    await modify(shop, retry_days=[1, 9], max_failed_cycles=7)
+    await advance(shop, first + 20 * DAY)
+    assert await tries(shop, job, first) == [0, 2, 9], "the second day was scheduled already"
+    both = ("retry_days", "max_failed_cycles")
+    assert dunning(await modify(shop, *both)) == ([1, 3, 7], 3)
+    assert dunning(await job_of(shop, job)) == ([1, 3, 7], 3)
+
+
+@ON_SQLITE
+async def test_a_cycle_that_is_charged_does_not_look_its_business_up(shop: Business) -> None:
+    rich, poor = await create_user(shop), await create_user(shop)
+    await fill_wallet(shop, rich)
+    for user_id, own, looked_up in (
+        (rich, {}, 0),
+        (poor, {"retry_days": [4], "max_failed_cycles": 2}, 0),
+        (poor, {}, 1),
+    ):
+        await create_job(shop, user_id, charge_now=True, **own)
+        (lease,) = await claim(shop)
+        with recorded() as statements:
+            await execute(shop, lease)
+        asked = [text for text, *_ in statements if "FROM businesses" in text]
+        assert len(asked) == looked_up
+
+
 SENSELESS: list[dict[str, Any]] = [
     {"retry_days": [0]},
     {"retry_days": [366]},
@@ -102,6 +170,24 @@ async def test_a_dunning_that_makes_no_sense_is_refused(shop: Business) -> None:
                 await shop.call(request)
             assert refused.value.reason == "INVALID_FIELDS"
             assert [problem.field for problem in refused.value.fields] == [*fields]
+        with pytest.raises(CoreError) as refused:
+            await modify(shop, **fields)
+        assert refused.value.reason == "INVALID_FIELDS"
+        assert [problem.field for problem in refused.value.fields] == [
+            f"updates.{name}" for name in fields
+        ]
+    info = await shop.call(authentication_pb2.GetBusinessInfoRequest())
+    assert dunning(info.business) == ([1, 3, 7], 3)
+
+
+@given(*[st.none() | RETRIES] * 2, *[st.none() | st.integers(1, 1000)] * 2)
+def test_what_a_job_says_goes_before_what_its_business_says(
+    of_job: list[int] | None, of_business: list[int] | None, own: int | None, general: int | None
+) -> None:
+    business = DEFAULT.changed_by(stored_days(of_business or []), general)
+    assert business.changed_by(stored_days(of_job or []), own) == Dunning(
+        tuple(of_job or of_business or (1, 3, 7)), own or general or 3
+    )
 
 
 @given(RETRIES)

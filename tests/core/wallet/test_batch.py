@@ -35,7 +35,7 @@ from tests.core.wallet.moving import (
 )
 from tests.databases import until_blocked
 
-TOO_LOW = "The wallet's balance is below the amount"
+TOO_LOW = "The wallet's available balance is below the amount"
 REUSED = "The idempotency key was used for another request; use a new one"
 
 

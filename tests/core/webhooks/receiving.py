@@ -2,7 +2,7 @@
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import func, select
@@ -21,11 +21,13 @@ class Hooks:
 
     running: RunningService
     intent: str
+    begun_at: int = field(default_factory=lambda: int(time.time()))
+    """Times of events count from it, however long it takes to send them."""
 
     async def send(self, event_id: str, kind: str, second: int, **thing: Any) -> bool:
         """Deliver an event about an object of the payment's intent."""
         subject = {"payment_intent": self.intent, "currency": "usd"} | thing
-        created = int(time.time()) - 1000 + second
+        created = self.begun_at - 1000 + second
         return await self.send_body(stripe_event(event_id, kind, created, **subject).body)
 
     async def send_event(self, **event: Any) -> bool:

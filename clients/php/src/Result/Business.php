@@ -42,6 +42,17 @@ final class Business
     public bool $settleReceivables;
 
     /**
+     * Days after the first attempt of a cycle on which recurring jobs without days of their
+     * own retry it if it was not charged.
+     *
+     * @var list<int>
+     */
+    public array $retryDays;
+
+    /** Number of failed cycles in a row that pauses a recurring job without a number of its own. */
+    public int $maxFailedCycles;
+
+    /**
      * Reads it from a response.
      *
      * @param array<string, mixed> $body
@@ -60,6 +71,8 @@ final class Business
         $read->active = $body['active'];
         $read->defaultEnv = $body['default_env'];
         $read->settleReceivables = $body['settle_receivables'];
+        $read->retryDays = array_map('intval', $body['retry_days']);
+        $read->maxFailedCycles = (int) $body['max_failed_cycles'];
         return $read;
     }
 }

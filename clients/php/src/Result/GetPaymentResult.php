@@ -41,6 +41,14 @@ final class GetPaymentResult
     public array $history;
 
     /**
+     * Refunds that were made with `refund_payment`, oldest first, also those that wait or
+     * failed.
+     *
+     * @var list<Refund>
+     */
+    public array $refunds;
+
+    /**
      * Reads it from a response.
      *
      * @param array<string, mixed> $body
@@ -55,6 +63,7 @@ final class GetPaymentResult
         $read->gatewayRefunds = array_map([GatewayRefund::class, 'fromJson'], $body['gateway_refunds']);
         $read->disputes = array_map([Dispute::class, 'fromJson'], $body['disputes']);
         $read->history = array_map([PaymentChange::class, 'fromJson'], $body['history']);
+        $read->refunds = array_map([Refund::class, 'fromJson'], $body['refunds']);
         return $read;
     }
 }

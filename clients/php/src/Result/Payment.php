@@ -80,6 +80,14 @@ final class Payment
     public ?string $amountCaptured;
 
     /**
+     * Reason from the request to void the payment. Null if it was not voided on request, or
+     * without a reason.
+     *
+     * @var 'duplicate'|'fraudulent'|'requested_by_customer'|'abandoned'|null
+     */
+    public ?string $voidReason;
+
+    /**
      * Pairs of strings from the request. Empty if there are none.
      *
      * @var array<string, string>
@@ -111,6 +119,7 @@ final class Payment
         $read->updatedAt = $body['updated_at'];
         $read->kind = $body['kind'];
         $read->amountCaptured = $body['amount_captured'];
+        $read->voidReason = $body['void_reason'];
         $read->metadata = $body['metadata'];
         return $read;
     }

@@ -124,13 +124,14 @@ final class RecurringJob
     public ?string $pausedAt;
 
     /**
-     * Days after the first attempt of a cycle on which it is retried if it was not charged.
+     * Days after the first attempt of a cycle on which it is retried if it was not charged:
+     * the job's own, or its business's.
      *
      * @var list<int>
      */
     public array $retryDays;
 
-    /** Number of failed cycles in a row that pauses the job. */
+    /** Number of failed cycles in a row that pauses the job: its own, or its business's. */
     public int $maxFailedCycles;
 
     /**

@@ -79,6 +79,7 @@ from .types import (
     ValidateBusinessResult,
     ValidateUserResult,
     VoidPaymentResult,
+    VoidReason,
 )
 
 
@@ -1088,6 +1089,7 @@ class AsyncNivisco(AsyncConnection):
         payment_id: str | None = None,
         transaction_id: str | None = None,
         env: Env | None = None,
+        reason: VoidReason | None = None,
         idempotency_key: str | None = None,
     ) -> VoidPaymentResult:
         """Voids an authorized payment, which releases the amount.
@@ -1100,6 +1102,8 @@ class AsyncNivisco(AsyncConnection):
             transaction_id: The gateway's id of the payment, for example `pi_…`. Must be 1
                 to 255 printable characters without spaces.
             env: Environment. Defaults to the business's default environment.
+            reason: Reason of the void. Stripe stores it with the payment; Authorize.Net
+                takes none.
             idempotency_key: Key of this call. Defaults to a new one for every call.
 
         Raises:
@@ -1115,6 +1119,7 @@ class AsyncNivisco(AsyncConnection):
                 "payment_id": payment_id,
                 "transaction_id": transaction_id,
                 "env": env,
+                "reason": reason,
             },
             VoidPaymentResult.from_json,
             idempotency_key,
@@ -1780,9 +1785,12 @@ class AsyncNivisco(AsyncConnection):
             retry_days: Days after the first attempt of a cycle on which it is retried if it
                 was not charged: 1 to 10 numbers from 1 to 365, in ascending order. No retry
                 is made once the next cycle is due, or after a decline that is final.
-                Defaults to 1, 3 and 7.
+                Defaults to the business's days, 1, 3 and 7 unless `modify_business` has
+                changed them. While a job has none of its own, a change of the business's
+                counts for it.
             max_failed_cycles: Number of failed cycles in a row that pauses the job, 1 to
-                1000. Defaults to 3.
+                1000. Defaults to the business's number, likewise, which is 3 unless
+                changed.
             metadata: Pairs of strings to keep with the job. No key begins with `nivisco_`,
                 and no card number or secret belongs in them. The payments of the job have
                 them, too, and send them to the gateway as `charge_customer` does. Must have
@@ -1882,9 +1890,10 @@ class AsyncNivisco(AsyncConnection):
             status: New status: `active`, `paused` or `cancelled`.
             retry_days: New days after the first attempt of a cycle on which it is retried,
                 1 to 10 numbers from 1 to 365, in ascending order. A retry that is scheduled
-                already keeps its time. Null restores the default.
+                already keeps its time. Null leaves them to the business again.
             max_failed_cycles: New number of failed cycles in a row that pauses the job, 1
-                to 1000. It counts from the next failed cycle on. Null restores the default.
+                to 1000. It counts from the next failed cycle on. Null leaves it to the
+                business again.
             metadata: New pairs of strings, which replace all of the old ones. Null or an
                 empty object removes all. Payments that have begun keep theirs. Must have at
                 most 20 pairs. Each key must be 1 to 40 printable characters without [, ]

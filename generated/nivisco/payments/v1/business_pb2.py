@@ -30,7 +30,7 @@ from nivisco.payments.v1 import errors_pb2 as nivisco_dot_payments_dot_v1_dot_er
 from nivisco.payments.v1 import types_pb2 as nivisco_dot_payments_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"nivisco/payments/v1/business.proto\x12\x13nivisco.payments.v1\x1a\x1b\x62uf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a(nivisco/annotations/v1/annotations.proto\x1a nivisco/payments/v1/errors.proto\x1a\x1fnivisco/payments/v1/types.proto\"\x87\x02\n\x08\x42usiness\x12\x13\n\x0b\x62usiness_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\x0e\n\x06\x64omain\x18\x04 \x01(\t\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x61\x63tive\x18\x07 \x01(\x08\x12-\n\x0b\x64\x65\x66\x61ult_env\x18\x08 \x01(\x0e\x32\x18.nivisco.payments.v1.Env\x12\x1a\n\x12settle_receivables\x18\t \x01(\x08\"\x82\x03\n\x17RegisterBusinessRequest\x12V\n\x0cnew_business\x18\x01 \x01(\x0b\x32\x38.nivisco.payments.v1.RegisterBusinessRequest.NewBusinessB\x06\xbaH\x03\xc8\x01\x01\x12\x32\n\x0fidempotency_key\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x00\x88\x01\x01\x1a\xc6\x01\n\x0bNewBusiness\x12\x1d\n\x04name\x18\x01 \x01(\tB\x0f\xbaH\x0cr\x07\x18\xc8\x01\x32\x02\\S\xc8\x01\x01\x12\x1c\n\x05\x65mail\x18\x02 \x01(\tB\r\xbaH\nr\x05\x18\xfe\x01`\x01\xc8\x01\x01\x12z\n\x06\x64omain\x18\x03 \x01(\tBj\xbaHgrb\x18\xfd\x01\x32]^([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\\.)+[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$\xc8\x01\x01\x42\x12\n\x10_idempotency_key\"\x9d\x01\n\x18RegisterBusinessResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x13\n\x0b\x62usiness_id\x18\x02 \x01(\t\x12\x14\n\x07\x61pi_key\x18\x03 \x01(\tB\x03\x80\x01\x01\x12\x0e\n\x06\x64omain\x18\x04 \x01(\t\x12\x35\n\x08\x62usiness\x18\x05 \x01(\x0b\x32\x1d.nivisco.payments.v1.BusinessB\x04\xb8\xe7\x18\x01\"\xf5\x02\n\x15ModifyBusinessRequest\x12K\n\x07updates\x18\x01 \x01(\x0b\x32\x32.nivisco.payments.v1.ModifyBusinessRequest.UpdatesB\x06\xbaH\x03\xc8\x01\x01\x12\x32\n\x0fidempotency_key\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x00\x88\x01\x01\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x1a\x95\x01\n\x07Updates\x12\x1f\n\x04name\x18\x01 \x01(\tB\x0c\xbaH\tr\x07\x18\xc8\x01\x32\x02\\SH\x00\x88\x01\x01\x12\x1e\n\x05\x65mail\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x18\xfe\x01`\x01H\x01\x88\x01\x01\x12\x1f\n\x12settle_receivables\x18\x03 \x01(\x08H\x02\x88\x01\x01\x42\x07\n\x05_nameB\x08\n\x06_emailB\x15\n\x13_settle_receivablesB\x12\n\x10_idempotency_key\"\x8d\x01\n\x16ModifyBusinessResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x13\n\x0b\x62usiness_id\x18\x02 \x01(\t\x12\x16\n\x0eupdated_fields\x18\x03 \x03(\t\x12\x35\n\x08\x62usiness\x18\x04 \x01(\x0b\x32\x1d.nivisco.payments.v1.BusinessB\x04\xb8\xe7\x18\x01\"]\n\x13\x43hangeApiKeyRequest\x12\x32\n\x0fidempotency_key\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x00\x88\x01\x01\x42\x12\n\x10_idempotency_key\"R\n\x14\x43hangeApiKeyResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x13\n\x0b\x62usiness_id\x18\x02 \x01(\t\x12\x14\n\x07\x61pi_key\x18\x03 \x01(\tB\x03\x80\x01\x01\x32\xf1\x02\n\x0f\x42usinessService\x12}\n\x10RegisterBusiness\x12,.nivisco.payments.v1.RegisterBusinessRequest\x1a-.nivisco.payments.v1.RegisterBusinessResponse\"\x0c\x8a\xe7\x18\x02\x08\x01\xb2\xe7\x18\x02\x08\x03\x12t\n\x0eModifyBusiness\x12*.nivisco.payments.v1.ModifyBusinessRequest\x1a+.nivisco.payments.v1.ModifyBusinessResponse\"\t\x8a\xe7\x18\x00\xb2\xe7\x18\x01\x03\x12i\n\x0c\x43hangeApiKey\x12(.nivisco.payments.v1.ChangeApiKeyRequest\x1a).nivisco.payments.v1.ChangeApiKeyResponse\"\x04\x8a\xe7\x18\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"nivisco/payments/v1/business.proto\x12\x13nivisco.payments.v1\x1a\x1b\x62uf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a(nivisco/annotations/v1/annotations.proto\x1a nivisco/payments/v1/errors.proto\x1a\x1fnivisco/payments/v1/types.proto\"\xb6\x02\n\x08\x42usiness\x12\x13\n\x0b\x62usiness_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\x0e\n\x06\x64omain\x18\x04 \x01(\t\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x61\x63tive\x18\x07 \x01(\x08\x12-\n\x0b\x64\x65\x66\x61ult_env\x18\x08 \x01(\x0e\x32\x18.nivisco.payments.v1.Env\x12\x1a\n\x12settle_receivables\x18\t \x01(\x08\x12\x12\n\nretry_days\x18\n \x03(\x05\x12\x19\n\x11max_failed_cycles\x18\x0b \x01(\x05\"\x82\x03\n\x17RegisterBusinessRequest\x12V\n\x0cnew_business\x18\x01 \x01(\x0b\x32\x38.nivisco.payments.v1.RegisterBusinessRequest.NewBusinessB\x06\xbaH\x03\xc8\x01\x01\x12\x32\n\x0fidempotency_key\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x00\x88\x01\x01\x1a\xc6\x01\n\x0bNewBusiness\x12\x1d\n\x04name\x18\x01 \x01(\tB\x0f\xbaH\x0cr\x07\x18\xc8\x01\x32\x02\\S\xc8\x01\x01\x12\x1c\n\x05\x65mail\x18\x02 \x01(\tB\r\xbaH\nr\x05\x18\xfe\x01`\x01\xc8\x01\x01\x12z\n\x06\x64omain\x18\x03 \x01(\tBj\xbaHgrb\x18\xfd\x01\x32]^([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\\.)+[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$\xc8\x01\x01\x42\x12\n\x10_idempotency_key\"\x9d\x01\n\x18RegisterBusinessResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x13\n\x0b\x62usiness_id\x18\x02 \x01(\t\x12\x14\n\x07\x61pi_key\x18\x03 \x01(\tB\x03\x80\x01\x01\x12\x0e\n\x06\x64omain\x18\x04 \x01(\t\x12\x35\n\x08\x62usiness\x18\x05 \x01(\x0b\x32\x1d.nivisco.payments.v1.BusinessB\x04\xb8\xe7\x18\x01\"\xd5\x03\n\x15ModifyBusinessRequest\x12K\n\x07updates\x18\x01 \x01(\x0b\x32\x32.nivisco.payments.v1.ModifyBusinessRequest.UpdatesB\x06\xbaH\x03\xc8\x01\x01\x12\x32\n\x0fidempotency_key\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x00\x88\x01\x01\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x1a\xf5\x01\n\x07Updates\x12\x1f\n\x04name\x18\x01 \x01(\tB\x0c\xbaH\tr\x07\x18\xc8\x01\x32\x02\\SH\x00\x88\x01\x01\x12\x1e\n\x05\x65mail\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x18\xfe\x01`\x01H\x01\x88\x01\x01\x12\x1f\n\x12settle_receivables\x18\x03 \x01(\x08H\x02\x88\x01\x01\x12\x18\n\nretry_days\x18\x04 \x03(\x05\x42\x04\xc0\xe7\x18\x01\x12.\n\x11max_failed_cycles\x18\x05 \x01(\x05\x42\x0e\xbaH\x07\x1a\x05\x18\xe8\x07(\x01\xc0\xe7\x18\x01H\x03\x88\x01\x01\x42\x07\n\x05_nameB\x08\n\x06_emailB\x15\n\x13_settle_receivablesB\x14\n\x12_max_failed_cyclesB\x12\n\x10_idempotency_key\"\x8d\x01\n\x16ModifyBusinessResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x13\n\x0b\x62usiness_id\x18\x02 \x01(\t\x12\x16\n\x0eupdated_fields\x18\x03 \x03(\t\x12\x35\n\x08\x62usiness\x18\x04 \x01(\x0b\x32\x1d.nivisco.payments.v1.BusinessB\x04\xb8\xe7\x18\x01\"]\n\x13\x43hangeApiKeyRequest\x12\x32\n\x0fidempotency_key\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x00\x88\x01\x01\x42\x12\n\x10_idempotency_key\"R\n\x14\x43hangeApiKeyResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x13\n\x0b\x62usiness_id\x18\x02 \x01(\t\x12\x14\n\x07\x61pi_key\x18\x03 \x01(\tB\x03\x80\x01\x01\x32\xf1\x02\n\x0f\x42usinessService\x12}\n\x10RegisterBusiness\x12,.nivisco.payments.v1.RegisterBusinessRequest\x1a-.nivisco.payments.v1.RegisterBusinessResponse\"\x0c\x8a\xe7\x18\x02\x08\x01\xb2\xe7\x18\x02\x08\x03\x12t\n\x0eModifyBusiness\x12*.nivisco.payments.v1.ModifyBusinessRequest\x1a+.nivisco.payments.v1.ModifyBusinessResponse\"\t\x8a\xe7\x18\x00\xb2\xe7\x18\x01\x03\x12i\n\x0c\x43hangeApiKey\x12(.nivisco.payments.v1.ChangeApiKeyRequest\x1a).nivisco.payments.v1.ChangeApiKeyResponse\"\x04\x8a\xe7\x18\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -55,6 +55,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODIFYBUSINESSREQUEST_UPDATES'].fields_by_name['name']._serialized_options = b'\272H\tr\007\030\310\0012\002\\S'
   _globals['_MODIFYBUSINESSREQUEST_UPDATES'].fields_by_name['email']._loaded_options = None
   _globals['_MODIFYBUSINESSREQUEST_UPDATES'].fields_by_name['email']._serialized_options = b'\272H\007r\005\030\376\001`\001'
+  _globals['_MODIFYBUSINESSREQUEST_UPDATES'].fields_by_name['retry_days']._loaded_options = None
+  _globals['_MODIFYBUSINESSREQUEST_UPDATES'].fields_by_name['retry_days']._serialized_options = b'\300\347\030\001'
+  _globals['_MODIFYBUSINESSREQUEST_UPDATES'].fields_by_name['max_failed_cycles']._loaded_options = None
+  _globals['_MODIFYBUSINESSREQUEST_UPDATES'].fields_by_name['max_failed_cycles']._serialized_options = b'\272H\007\032\005\030\350\007(\001\300\347\030\001'
   _globals['_MODIFYBUSINESSREQUEST'].fields_by_name['updates']._loaded_options = None
   _globals['_MODIFYBUSINESSREQUEST'].fields_by_name['updates']._serialized_options = b'\272H\003\310\001\001'
   _globals['_MODIFYBUSINESSREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
@@ -72,23 +76,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BUSINESSSERVICE'].methods_by_name['ChangeApiKey']._loaded_options = None
   _globals['_BUSINESSSERVICE'].methods_by_name['ChangeApiKey']._serialized_options = b'\212\347\030\000'
   _globals['_BUSINESS']._serialized_start=265
-  _globals['_BUSINESS']._serialized_end=528
-  _globals['_REGISTERBUSINESSREQUEST']._serialized_start=531
-  _globals['_REGISTERBUSINESSREQUEST']._serialized_end=917
-  _globals['_REGISTERBUSINESSREQUEST_NEWBUSINESS']._serialized_start=699
-  _globals['_REGISTERBUSINESSREQUEST_NEWBUSINESS']._serialized_end=897
-  _globals['_REGISTERBUSINESSRESPONSE']._serialized_start=920
-  _globals['_REGISTERBUSINESSRESPONSE']._serialized_end=1077
-  _globals['_MODIFYBUSINESSREQUEST']._serialized_start=1080
-  _globals['_MODIFYBUSINESSREQUEST']._serialized_end=1453
-  _globals['_MODIFYBUSINESSREQUEST_UPDATES']._serialized_start=1284
-  _globals['_MODIFYBUSINESSREQUEST_UPDATES']._serialized_end=1433
-  _globals['_MODIFYBUSINESSRESPONSE']._serialized_start=1456
-  _globals['_MODIFYBUSINESSRESPONSE']._serialized_end=1597
-  _globals['_CHANGEAPIKEYREQUEST']._serialized_start=1599
-  _globals['_CHANGEAPIKEYREQUEST']._serialized_end=1692
-  _globals['_CHANGEAPIKEYRESPONSE']._serialized_start=1694
-  _globals['_CHANGEAPIKEYRESPONSE']._serialized_end=1776
-  _globals['_BUSINESSSERVICE']._serialized_start=1779
-  _globals['_BUSINESSSERVICE']._serialized_end=2148
+  _globals['_BUSINESS']._serialized_end=575
+  _globals['_REGISTERBUSINESSREQUEST']._serialized_start=578
+  _globals['_REGISTERBUSINESSREQUEST']._serialized_end=964
+  _globals['_REGISTERBUSINESSREQUEST_NEWBUSINESS']._serialized_start=746
+  _globals['_REGISTERBUSINESSREQUEST_NEWBUSINESS']._serialized_end=944
+  _globals['_REGISTERBUSINESSRESPONSE']._serialized_start=967
+  _globals['_REGISTERBUSINESSRESPONSE']._serialized_end=1124
+  _globals['_MODIFYBUSINESSREQUEST']._serialized_start=1127
+  _globals['_MODIFYBUSINESSREQUEST']._serialized_end=1596
+  _globals['_MODIFYBUSINESSREQUEST_UPDATES']._serialized_start=1331
+  _globals['_MODIFYBUSINESSREQUEST_UPDATES']._serialized_end=1576
+  _globals['_MODIFYBUSINESSRESPONSE']._serialized_start=1599
+  _globals['_MODIFYBUSINESSRESPONSE']._serialized_end=1740
+  _globals['_CHANGEAPIKEYREQUEST']._serialized_start=1742
+  _globals['_CHANGEAPIKEYREQUEST']._serialized_end=1835
+  _globals['_CHANGEAPIKEYRESPONSE']._serialized_start=1837
+  _globals['_CHANGEAPIKEYRESPONSE']._serialized_end=1919
+  _globals['_BUSINESSSERVICE']._serialized_start=1922
+  _globals['_BUSINESSSERVICE']._serialized_end=2291
 # @@protoc_insertion_point(module_scope)

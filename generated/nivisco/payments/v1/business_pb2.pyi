@@ -36,6 +36,8 @@ class Business(_message.Message):
     ACTIVE_FIELD_NUMBER: _builtins.int
     DEFAULT_ENV_FIELD_NUMBER: _builtins.int
     SETTLE_RECEIVABLES_FIELD_NUMBER: _builtins.int
+    RETRY_DAYS_FIELD_NUMBER: _builtins.int
+    MAX_FAILED_CYCLES_FIELD_NUMBER: _builtins.int
     business_id: _builtins.str
     """Id of the business: a UUID, or `ADMIN-BUSINESS` for the admin business."""
     name: _builtins.str
@@ -52,6 +54,8 @@ class Business(_message.Message):
     """
     settle_receivables: _builtins.bool
     """Whether what a user owes is settled whenever the user's wallet is credited."""
+    max_failed_cycles: _builtins.int
+    """Number of failed cycles in a row that pauses a recurring job without a number of its own."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """Time of registration."""
@@ -59,6 +63,12 @@ class Business(_message.Message):
     @_builtins.property
     def updated_at(self) -> _timestamp_pb2.Timestamp:
         """Time of the last change."""
+
+    @_builtins.property
+    def retry_days(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Days after the first attempt of a cycle on which recurring jobs without days of their own retry
+        it if it was not charged.
+        """
 
     def __init__(
         self,
@@ -72,10 +82,12 @@ class Business(_message.Message):
         active: _builtins.bool = ...,
         default_env: _types_pb2.Env.ValueType = ...,
         settle_receivables: _builtins.bool = ...,
+        retry_days: _abc.Iterable[_builtins.int] | None = ...,
+        max_failed_cycles: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "business_id", b"business_id", "created_at", b"created_at", "default_env", b"default_env", "domain", b"domain", "email", b"email", "name", b"name", "settle_receivables", b"settle_receivables", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "business_id", b"business_id", "created_at", b"created_at", "default_env", b"default_env", "domain", b"domain", "email", b"email", "max_failed_cycles", b"max_failed_cycles", "name", b"name", "retry_days", b"retry_days", "settle_receivables", b"settle_receivables", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -196,6 +208,8 @@ class ModifyBusinessRequest(_message.Message):
         NAME_FIELD_NUMBER: _builtins.int
         EMAIL_FIELD_NUMBER: _builtins.int
         SETTLE_RECEIVABLES_FIELD_NUMBER: _builtins.int
+        RETRY_DAYS_FIELD_NUMBER: _builtins.int
+        MAX_FAILED_CYCLES_FIELD_NUMBER: _builtins.int
         name: _builtins.str
         """New name, 1 to 200 characters."""
         email: _builtins.str
@@ -205,25 +219,43 @@ class ModifyBusinessRequest(_message.Message):
         credited, from as much of the balance as that needs. False for a new business. A change counts
         for every credit from two seconds after the response on.
         """
+        max_failed_cycles: _builtins.int
+        """New number of failed cycles in a row that pauses a recurring job without a number of its own,
+        1 to 1000. It counts from a job's next failed cycle on. Null restores 3.
+        """
+        @_builtins.property
+        def retry_days(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+            """New days after the first attempt of a cycle on which recurring jobs without days of their own
+            retry it if it was not charged: 1 to 10 numbers from 1 to 365, in ascending order. They count
+            for attempts that fail from then on; a retry that is scheduled already keeps its time. Null
+            restores 1, 3 and 7.
+            """
+
         def __init__(
             self,
             *,
             name: _builtins.str | None = ...,
             email: _builtins.str | None = ...,
             settle_receivables: _builtins.bool | None = ...,
+            retry_days: _abc.Iterable[_builtins.int] | None = ...,
+            max_failed_cycles: _builtins.int | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["_email", b"_email", "_name", b"_name", "_settle_receivables", b"_settle_receivables", "email", b"email", "name", b"name", "settle_receivables", b"settle_receivables"]  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_email", b"_email", "_max_failed_cycles", b"_max_failed_cycles", "_name", b"_name", "_settle_receivables", b"_settle_receivables", "email", b"email", "max_failed_cycles", b"max_failed_cycles", "name", b"name", "settle_receivables", b"settle_receivables"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["_email", b"_email", "_name", b"_name", "_settle_receivables", b"_settle_receivables", "email", b"email", "name", b"name", "settle_receivables", b"settle_receivables"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_email", b"_email", "_max_failed_cycles", b"_max_failed_cycles", "_name", b"_name", "_settle_receivables", b"_settle_receivables", "email", b"email", "max_failed_cycles", b"max_failed_cycles", "name", b"name", "retry_days", b"retry_days", "settle_receivables", b"settle_receivables"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         _WhichOneofReturnType__email: _TypeAlias = _typing.Literal["email"]  # noqa: Y015
         _WhichOneofArgType__email: _TypeAlias = _typing.Literal["_email", b"_email"]  # noqa: Y015
+        _WhichOneofReturnType__max_failed_cycles: _TypeAlias = _typing.Literal["max_failed_cycles"]  # noqa: Y015
+        _WhichOneofArgType__max_failed_cycles: _TypeAlias = _typing.Literal["_max_failed_cycles", b"_max_failed_cycles"]  # noqa: Y015
         _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
         _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
         _WhichOneofReturnType__settle_receivables: _TypeAlias = _typing.Literal["settle_receivables"]  # noqa: Y015
         _WhichOneofArgType__settle_receivables: _TypeAlias = _typing.Literal["_settle_receivables", b"_settle_receivables"]  # noqa: Y015
         @_typing.overload
         def WhichOneof(self, oneof_group: _WhichOneofArgType__email) -> _WhichOneofReturnType__email | None: ...
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__max_failed_cycles) -> _WhichOneofReturnType__max_failed_cycles | None: ...
         @_typing.overload
         def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
         @_typing.overload

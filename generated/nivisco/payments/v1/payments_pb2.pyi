@@ -11,6 +11,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.type import money_pb2 as _money_pb2
 from nivisco.payments.v1 import cards_pb2 as _cards_pb2
+from nivisco.payments.v1 import refunds_pb2 as _refunds_pb2
 from nivisco.payments.v1 import types_pb2 as _types_pb2
 from nivisco.payments.v1 import wallet_pb2 as _wallet_pb2
 import builtins as _builtins
@@ -204,6 +205,38 @@ PAYMENT_SOURCE_OPERATOR: PaymentSource.ValueType  # 5
 """The decision of an operator."""
 Global___PaymentSource: _TypeAlias = PaymentSource  # noqa: Y015
 
+class _VoidReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _VoidReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_VoidReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    VOID_REASON_UNSPECIFIED: _VoidReason.ValueType  # 0
+    """Unspecified."""
+    VOID_REASON_DUPLICATE: _VoidReason.ValueType  # 1
+    """The payment was made twice."""
+    VOID_REASON_FRAUDULENT: _VoidReason.ValueType  # 2
+    """The payment was fraudulent."""
+    VOID_REASON_REQUESTED_BY_CUSTOMER: _VoidReason.ValueType  # 3
+    """The customer requested it."""
+    VOID_REASON_ABANDONED: _VoidReason.ValueType  # 4
+    """The order was not completed."""
+
+class VoidReason(_VoidReason, metaclass=_VoidReasonEnumTypeWrapper):
+    """Reason of a void."""
+
+VOID_REASON_UNSPECIFIED: VoidReason.ValueType  # 0
+"""Unspecified."""
+VOID_REASON_DUPLICATE: VoidReason.ValueType  # 1
+"""The payment was made twice."""
+VOID_REASON_FRAUDULENT: VoidReason.ValueType  # 2
+"""The payment was fraudulent."""
+VOID_REASON_REQUESTED_BY_CUSTOMER: VoidReason.ValueType  # 3
+"""The customer requested it."""
+VOID_REASON_ABANDONED: VoidReason.ValueType  # 4
+"""The order was not completed."""
+Global___VoidReason: _TypeAlias = VoidReason  # noqa: Y015
+
 @_typing.final
 class Payment(_message.Message):
     """A card payment."""
@@ -244,6 +277,7 @@ class Payment(_message.Message):
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
     AMOUNT_CAPTURED_FIELD_NUMBER: _builtins.int
+    VOID_REASON_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     transaction_id: _builtins.str
     """The gateway's id of the payment, for example `pi_…`. Null until the gateway has returned one."""
@@ -265,6 +299,10 @@ class Payment(_message.Message):
     """
     kind: Global___PaymentKind.ValueType
     """Kind of the payment."""
+    void_reason: Global___VoidReason.ValueType
+    """Reason from the request to void the payment. Null if it was not voided on request, or without a
+    reason.
+    """
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
         """Amount of the payment."""
@@ -308,11 +346,12 @@ class Payment(_message.Message):
         updated_at: _timestamp_pb2.Timestamp | None = ...,
         kind: Global___PaymentKind.ValueType = ...,
         amount_captured: _money_pb2.Money | None = ...,
+        void_reason: Global___VoidReason.ValueType = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_decline_code", b"_decline_code", "_description", b"_description", "_transaction_id", b"_transaction_id", "amount", b"amount", "amount_captured", b"amount_captured", "amount_refunded", b"amount_refunded", "created_at", b"created_at", "decline_code", b"decline_code", "description", b"description", "transaction_id", b"transaction_id", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_decline_code", b"_decline_code", "_description", b"_description", "_transaction_id", b"_transaction_id", "amount", b"amount", "amount_captured", b"amount_captured", "amount_refunded", b"amount_refunded", "created_at", b"created_at", "decline_code", b"decline_code", "description", b"description", "env", b"env", "gateway", b"gateway", "kind", b"kind", "metadata", b"metadata", "payment_id", b"payment_id", "status", b"status", "transaction_id", b"transaction_id", "updated_at", b"updated_at", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_decline_code", b"_decline_code", "_description", b"_description", "_transaction_id", b"_transaction_id", "amount", b"amount", "amount_captured", b"amount_captured", "amount_refunded", b"amount_refunded", "created_at", b"created_at", "decline_code", b"decline_code", "description", b"description", "env", b"env", "gateway", b"gateway", "kind", b"kind", "metadata", b"metadata", "payment_id", b"payment_id", "status", b"status", "transaction_id", b"transaction_id", "updated_at", b"updated_at", "user_id", b"user_id", "void_reason", b"void_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__decline_code: _TypeAlias = _typing.Literal["decline_code"]  # noqa: Y015
     _WhichOneofArgType__decline_code: _TypeAlias = _typing.Literal["_decline_code", b"_decline_code"]  # noqa: Y015
@@ -801,6 +840,7 @@ class GetPaymentResponse(_message.Message):
     GATEWAY_REFUNDS_FIELD_NUMBER: _builtins.int
     DISPUTES_FIELD_NUMBER: _builtins.int
     HISTORY_FIELD_NUMBER: _builtins.int
+    REFUNDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def payment(self) -> Global___Payment:
         """The payment."""
@@ -825,6 +865,10 @@ class GetPaymentResponse(_message.Message):
     def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___PaymentChange]:
         """Statuses of the payment, oldest first; the last one is the present."""
 
+    @_builtins.property
+    def refunds(self) -> _containers.RepeatedCompositeFieldContainer[_refunds_pb2.Refund]:
+        """Refunds that were made with `refund_payment`, oldest first, also those that wait or failed."""
+
     def __init__(
         self,
         *,
@@ -833,10 +877,11 @@ class GetPaymentResponse(_message.Message):
         gateway_refunds: _abc.Iterable[Global___GatewayRefund] | None = ...,
         disputes: _abc.Iterable[Global___Dispute] | None = ...,
         history: _abc.Iterable[Global___PaymentChange] | None = ...,
+        refunds: _abc.Iterable[_refunds_pb2.Refund] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["card", b"card", "payment", b"payment"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["card", b"card", "disputes", b"disputes", "gateway_refunds", b"gateway_refunds", "history", b"history", "payment", b"payment"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["card", b"card", "disputes", b"disputes", "gateway_refunds", b"gateway_refunds", "history", b"history", "payment", b"payment", "refunds", b"refunds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1070,6 +1115,7 @@ class VoidPaymentRequest(_message.Message):
     TRANSACTION_ID_FIELD_NUMBER: _builtins.int
     ENV_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     payment_id: _builtins.str
     """Id of the payment, `PAY-…`."""
     transaction_id: _builtins.str
@@ -1081,6 +1127,8 @@ class VoidPaymentRequest(_message.Message):
     within 24 hours returns the first response. Without a key, an equal request returns the payment
     as it is.
     """
+    reason: Global___VoidReason.ValueType
+    """Reason of the void. Stripe stores it with the payment; Authorize.Net takes none."""
     def __init__(
         self,
         *,
@@ -1088,10 +1136,11 @@ class VoidPaymentRequest(_message.Message):
         transaction_id: _builtins.str | None = ...,
         env: _types_pb2.Env.ValueType = ...,
         idempotency_key: _builtins.str | None = ...,
+        reason: Global___VoidReason.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_payment_id", b"_payment_id", "_transaction_id", b"_transaction_id", "idempotency_key", b"idempotency_key", "payment_id", b"payment_id", "transaction_id", b"transaction_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_payment_id", b"_payment_id", "_transaction_id", b"_transaction_id", "env", b"env", "idempotency_key", b"idempotency_key", "payment_id", b"payment_id", "transaction_id", b"transaction_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_payment_id", b"_payment_id", "_transaction_id", b"_transaction_id", "env", b"env", "idempotency_key", b"idempotency_key", "payment_id", b"payment_id", "reason", b"reason", "transaction_id", b"transaction_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__idempotency_key: _TypeAlias = _typing.Literal["idempotency_key"]  # noqa: Y015
     _WhichOneofArgType__idempotency_key: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key"]  # noqa: Y015

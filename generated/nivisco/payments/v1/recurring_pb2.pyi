@@ -286,7 +286,7 @@ class RecurringJob(_message.Message):
     paused_reason: Global___PausedReason.ValueType
     """Why the job is paused. Null if it is not paused, or was paused before reasons were kept."""
     max_failed_cycles: _builtins.int
-    """Number of failed cycles in a row that pauses the job."""
+    """Number of failed cycles in a row that pauses the job: its own, or its business's."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
         """Amount of each charge."""
@@ -325,7 +325,9 @@ class RecurringJob(_message.Message):
 
     @_builtins.property
     def retry_days(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Days after the first attempt of a cycle on which it is retried if it was not charged."""
+        """Days after the first attempt of a cycle on which it is retried if it was not charged: the job's
+        own, or its business's.
+        """
 
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -589,7 +591,9 @@ class CreateRecurringRequest(_message.Message):
     false.
     """
     max_failed_cycles: _builtins.int
-    """Number of failed cycles in a row that pauses the job, 1 to 1000. Defaults to 3."""
+    """Number of failed cycles in a row that pauses the job, 1 to 1000. Defaults to the business's
+    number, likewise, which is 3 unless changed.
+    """
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
         """Amount of each charge, greater than zero. The currency defaults to the currency of the wallet."""
@@ -598,7 +602,8 @@ class CreateRecurringRequest(_message.Message):
     def retry_days(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Days after the first attempt of a cycle on which it is retried if it was not charged: 1 to 10
         numbers from 1 to 365, in ascending order. No retry is made once the next cycle is due, or after
-        a decline that is final. Defaults to 1, 3 and 7.
+        a decline that is final. Defaults to the business's days, 1, 3 and 7 unless `modify_business`
+        has changed them. While a job has none of its own, a change of the business's counts for it.
         """
 
     @_builtins.property
@@ -808,7 +813,8 @@ class UpdateRecurringRequest(_message.Message):
     """
     max_failed_cycles: _builtins.int
     """New number of failed cycles in a row that pauses the job, 1 to 1000. It counts from the next
-    failed cycle on. Null restores the default.
+    failed cycle on. Null leaves it to the business
+    again.
     """
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
@@ -826,8 +832,8 @@ class UpdateRecurringRequest(_message.Message):
     @_builtins.property
     def retry_days(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """New days after the first attempt of a cycle on which it is retried, 1 to 10 numbers from 1 to
-        365, in ascending order. A retry that is scheduled already keeps its time. Null restores the
-        default.
+        365, in ascending order. A retry that is scheduled already keeps its time. Null leaves them to
+        the business again.
         """
 
     @_builtins.property

@@ -11,6 +11,7 @@ from tests.core.database.migrations.rows import NOW, ROWS, write
 
 IMPOSSIBLE: dict[str, dict[str, object]] = {
     "ck_businesses_default_env_is_known": {"default_env": "test"},
+    "ck_businesses_max_failed_cycles_is_positive": {"max_failed_cycles": 0},
     "ck_stripe_credentials_env_is_known": {"env": ""},
     "ck_authorize_credentials_env_is_known": {"env": "PRODUCTION"},
     "ck_users_default_gateway_is_known": {"default_gateway": "paypal"},
@@ -38,6 +39,7 @@ IMPOSSIBLE: dict[str, dict[str, object]] = {
         "authorized_minor": 2550,
         "closing": "capture",
     },
+    "ck_payments_void_reason_is_known": {"void_reason": "bored"},
     "ck_payments_closing_is_known": {
         "kind": "charge",
         "authorized_minor": 2550,

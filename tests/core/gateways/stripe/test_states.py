@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from core.database.schema import VOID_REASONS
 from core.gateways.events import EXPIRED, Fact, FactKind
 from core.gateways.gateway import (
     Account,
@@ -354,6 +355,17 @@ async def test_a_waiting_payment_is_canceled_once_and_for_all(
     for _ in range(2):
         assert await gateway.cancel_payment(SHOP, transaction_id) == CANCELED
     assert await gateway.read_state(SHOP, ObjectKind.PAYMENT, transaction_id) == CANCELED
+
+
+async def test_the_reason_of_a_cancellation_is_stored_at_stripe(
+    sandbox: Sandbox, gateway: StripeGateway
+) -> None:
+    for reason in VOID_REASONS:
+        transaction_id = await waiting_payment(sandbox, gateway)
+        assert await gateway.cancel_payment(SHOP, transaction_id, reason) == CANCELED
+        path = f"/v1/payment_intents/{transaction_id}"
+        _, intent = await sandbox.call("GET", path, key=SHOP.secret_key)
+        assert intent["cancellation_reason"] == reason
 
 
 async def test_a_payment_that_succeeded_is_not_canceled(
