@@ -9,7 +9,7 @@ from typing import Any
 from core.gateways.stripe.responses import REFUND_ID_KEY
 from core.security.secrets import hash_api_key
 from sandbox.authorize.calls import REFUNDED, get_settled_amount
-from tests.prove.capture_checks import captures
+from tests.prove.capture_checks import captures, closed_in_dashboard
 from tests.prove.cycle_checks import cycle_differences, retry_differences
 from tests.prove.gateway_cards import card_differences
 from tests.prove.gateway_side import FOREIGN
@@ -99,7 +99,7 @@ def violations(operations: Sequence[Operation], books: Books, shop_id: str) -> l
         *_charges(charges, books, shop_id),
         *_payments(charges, books, shop_id),
         *_charged_once(operations, charges),
-        *captures(operations, truths, payments),
+        *captures(operations, truths, payments, closed_in_dashboard(books.gateway)),
         *differences(truths, payments),
         *wallet_differences(truths, payments, rows["wallet_transactions"]),
         *cycle_differences(truths, rows),
