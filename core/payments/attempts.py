@@ -28,7 +28,7 @@ The core with the lease owns an attempt. States of an attempt (`payments.attempt
     lease expired
     unknown or      gateway event without an outcome             unknown, check now
     not_sent
-    NULL, not       charged, shown to a core whose attempt       NULL, succeeded
+    NULL, never     charged, shown to a core whose attempt       NULL, succeeded
     charged         another one ended
 
 A resumed attempt uses the same gateway key. Unless it was not_sent before, a refusal or a failed
@@ -61,7 +61,7 @@ from core.gateways.gateway import (
     Succeeded,
     Unknown,
 )
-from core.payments import attempt_store, rules
+from core.payments import attempt_store, rules, store
 from core.payments.charge_request import gateway_charge
 from core.payments.delivery import Deliveries
 from core.payments.event_rules import HELD_OR_CHARGED
@@ -326,7 +326,7 @@ class Attempts:
         """Write the outcome, the wallet's credit and the stored answer; once, if repeated.
 
         A core whose lease was taken over writes only what the gateway decided, and over another
-        outcome only a success.
+        outcome only a success, of a payment that had none.
         """
         update = self._update_of(started.payment, outcome, transaction.now)
         is_conclusive = rules.is_conclusive(outcome)
@@ -337,7 +337,12 @@ class Attempts:
             payment = await self._transitions.lock(transaction, started.payment)
             update = self._update_of(payment, outcome, transaction.now)
             is_open = payment.status == "pending"
-            is_late_success = update.is_success and rules.may_still_succeed(payment.status)
+            is_late_success = (
+                update.is_success
+                and rules.may_still_succeed(payment.status)
+                # One that was written before tells nothing new: later the gateway told more.
+                and not await store.has_succeeded(transaction, payment)
+            )
             if not ((is_open and is_conclusive) or is_late_success):
                 if payment.status in HELD_OR_CHARGED or update.is_success:
                     return await charge_result_of(transaction, payment)

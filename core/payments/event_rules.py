@@ -87,6 +87,8 @@ class RecordedEvent:
     """Whether it was read at the gateway or decided by an operator; else the gateway sent it."""
     refund_id: str | None = None
     """Our id of the refund that it is about, if the gateway has it."""
+    is_applied: bool = False
+    """Whether its payment has followed it before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -494,6 +496,8 @@ def _since_read(states: Sequence[RecordedEvent]) -> list[RecordedEvent]:
 
 def _present(states: Sequence[RecordedEvent]) -> RecordedEvent:
     """Return the event with the present state of one object."""
+    if len(states) == 1:  # as of most objects
+        return states[0]
 
     def order(each: RecordedEvent) -> tuple[int, datetime, int, bool, str]:
         fact = each.fact
@@ -507,6 +511,8 @@ def _present(states: Sequence[RecordedEvent]) -> RecordedEvent:
 
 def _is_unclear(states: Sequence[RecordedEvent]) -> bool:
     """Return whether the events about one object leave its present state open."""
+    if len(states) == 1:
+        return False
     present = _present(states)
     return any(
         not _is_same_state(each.fact, present.fact) and not _precedes(each, present)

@@ -56,6 +56,7 @@ _OF_GATEWAY = select(
     events.c.payment_id,
     events.c.refund_id,
     events.c.fact,
+    events.c.state,
 ).where(
     events.c.business_id == bindparam("business_id"),
     events.c.gateway == bindparam("gateway"),
@@ -187,14 +188,16 @@ async def set_contradicting(
 async def set_applied(
     transaction: Transaction, source: Source, recorded: Sequence[RecordedEvent]
 ) -> None:
-    """Mark events as applied to their payment."""
+    """Mark those events as applied to their payment that are not yet."""
+    if not (new := [each.event_id for each in recorded if not each.is_applied]):
+        return
     await transaction.connection.execute(
         update(events)
         .where(
             events.c.business_id == source.business_id,
             events.c.gateway == source.gateway,
             events.c.env == source.env,
-            events.c.event_id.in_([each.event_id for each in recorded]),
+            events.c.event_id.in_(new),
             events.c.state.in_(("waiting", "contradicting")),
         )
         .values(state="applied", look_at=None, **RELEASED)
@@ -257,6 +260,7 @@ def _recorded(row: Any) -> RecordedEvent:
         _fact(row.fact),
         is_read=row.type in _WORDS,
         refund_id=row.refund_id,
+        is_applied=row.state == "applied",
     )
 
 

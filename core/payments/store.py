@@ -174,6 +174,7 @@ _IS_PAYMENT = and_(
 _FIND = select(*COLUMNS).where(_IS_PAYMENT)
 _FIND_FOR_UPDATE = _FIND.with_for_update()
 _UPDATE = update(payments).where(_IS_PAYMENT)
+_SUCCEEDED_AT = select(payments.c.succeeded_at).where(_IS_PAYMENT)
 _SET_SUCCEEDED = _UPDATE.values(
     succeeded_at=func.coalesce(payments.c.succeeded_at, bindparam("now", type_=UtcDateTime))
 )
@@ -223,6 +224,14 @@ async def payment_by_id(
         _FIND_FOR_UPDATE if lock else _FIND, _of(business_id, payment_id)
     )
     return payment_of(rows.one())
+
+
+async def has_succeeded(transaction: Transaction, payment: Payment) -> bool:
+    """Return whether a payment was ever charged."""
+    rows = await transaction.connection.execute(
+        _SUCCEEDED_AT, _of(payment.business_id, payment.payment_id)
+    )
+    return rows.one().succeeded_at is not None
 
 
 async def find_payment(

@@ -39,6 +39,7 @@ from core.payments.in_flight import ChargeResult
 from core.payments.messages import closed_answer, refusal_answer, success_answer
 from core.payments.rules import PaymentUpdate
 from core.payments.store import Payment
+from core.payments.turns import Turns
 from core.refunds.messages import answer_of
 from core.refunds.rules import ToldRefund
 from core.refunds.store import Refund, follow, refunds_of_payment
@@ -66,6 +67,8 @@ class Transitions:
         """Store answers with `idempotency`, and have `followers` follow each new state."""
         self._idempotency = idempotency
         self._followers = followers
+        self.turns = Turns()
+        """To be taken before a transaction that locks a payment which many may ask for."""
 
     async def lock(self, transaction: Transaction, payment: Payment) -> Payment:
         """Lock a payment and all that follows it, and return it as it is now.

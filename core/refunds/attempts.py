@@ -89,6 +89,11 @@ class StartedRefund:
     is_last_check: bool = False
     """Whether the gateway's lists cannot show the refund after this look."""
 
+    @property
+    def payment_key(self) -> Key:
+        """The refunded payment's key."""
+        return self.payment.business_id, self.payment.payment_id
+
 
 class Attempts:
     """The attempts of one core, which renews their leases."""
@@ -208,7 +213,10 @@ class Attempts:
         deadline, pause = clock() + WRITE_SECONDS, 0.05
         while True:
             try:
-                async with self._database.transaction("refunds.write_outcome") as transaction:
+                async with (
+                    self._transitions.turns.turn(*started.payment_key, is_end=True),
+                    self._database.transaction("refunds.write_outcome") as transaction,
+                ):
                     result, is_first = await self._write_outcome(transaction, started, outcome)
                 break
             except (DatabaseUnavailableError, CommitUnknownError):

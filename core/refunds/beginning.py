@@ -43,6 +43,11 @@ class RefundRequest:
     metadata: str | None = None
     """As `core.metadata.stored_metadata` returns it."""
 
+    @property
+    def any_id(self) -> str:
+        """The id that names the payment; those with the other one wait for its row's lock."""
+        return self.payment_id or self.transaction_id or ""
+
 
 @dataclass(frozen=True, slots=True)
 class _Running:
@@ -78,7 +83,10 @@ class Beginning:
         clock = asyncio.get_running_loop().time
         deadline = clock() + WAIT_SECONDS
         while True:
-            async with self._database.transaction("refunds.begin") as transaction:
+            async with (
+                self._transitions.turns.turn(caller.business_id, request.any_id),
+                self._database.transaction("refunds.begin") as transaction,
+            ):
                 found = await self._begin(transaction, caller, request)
             if not isinstance(found, _Running):
                 return found

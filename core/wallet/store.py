@@ -98,6 +98,20 @@ class TakenBack:
     """Sum of these movements in both directions, which grows with each."""
 
 
+_MOVED = wallet_transactions.c
+_MOVED_BY_PAYMENT = (
+    select(
+        _MOVED.wallet_id,
+        _MOVED.reason,
+        _MOVED.type,
+        cast(func.sum(_MOVED.amount_minor), BigInteger).label("amount_minor"),
+    )
+    .where(
+        _MOVED.business_id == bindparam("of_business"),
+        _MOVED.payment_id == bindparam("of_payment"),
+    )
+    .group_by(_MOVED.wallet_id, _MOVED.reason, _MOVED.type)
+)
 _WALLET_COLUMNS = tuple(wallets.c[each.name] for each in fields(Wallet))
 _WALLET_OF_USER = select(*_WALLET_COLUMNS).where(
     wallets.c.business_id == bindparam("business_id"),
@@ -283,11 +297,8 @@ async def moved_by_payment(
     transaction: Transaction, *, business_id: str, payment_id: str
 ) -> tuple[str | None, TakenBack]:
     """Return the wallet that a payment funded, or None, and what was taken back since."""
-    table = wallet_transactions
     rows = await transaction.connection.execute(
-        select(table.c.wallet_id, table.c.reason, table.c.type, table.c.amount_minor).where(
-            table.c.business_id == business_id, table.c.payment_id == payment_id
-        )
+        _MOVED_BY_PAYMENT, {"of_business": business_id, "of_payment": payment_id}
     )
     wallet_id, net_minor, moved_minor = None, 0, 0
     for row in rows:

@@ -15,6 +15,7 @@ States of an event (`webhook_events.state`):
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from secrets import token_hex
@@ -109,7 +110,10 @@ class WebhooksService:
             return False
         source = Source(business_id, gateway, env)
         try:
-            async with self._database.transaction("webhooks.receive") as transaction:
+            async with (
+                self._turn(source, event),
+                self._database.transaction("webhooks.receive") as transaction,
+            ):
                 is_new = await event_store.insert_event(transaction, source, event)
                 if not event.needs_lookup:
                     await self._apply(transaction, source, event)
@@ -142,8 +146,16 @@ class WebhooksService:
         if waiting.event.needs_lookup:
             await self._look_up_and_apply(waiting.source, waiting.event)
             return
-        async with self._database.transaction("webhooks.apply") as transaction:
+        async with (
+            self._turn(waiting.source, waiting.event),
+            self._database.transaction("webhooks.apply") as transaction,
+        ):
             await self._apply(transaction, waiting.source, waiting.event)
+
+    def _turn(self, source: Source, event: Event) -> AbstractAsyncContextManager[None]:
+        """Return the turn of the event's payment, or of what it is about instead."""
+        about = event.payment_id or event.transaction_id or event.event_id
+        return self._transitions.turns.turn(source.business_id, about)
 
     async def _signers(
         self, business_id: str, gateway: str, body: bytes, signature: str
@@ -204,7 +216,10 @@ class WebhooksService:
         except (GatewayError, Refusal):
             logger.info("event look-up failed, retrying", extra={"event": event.event_id})
             return
-        async with self._database.transaction("webhooks.complete") as transaction:
+        async with (
+            self._turn(source, completed),
+            self._database.transaction("webhooks.complete") as transaction,
+        ):
             await event_store.complete_event(transaction, source, completed)
             await self._apply(transaction, source, completed)
 

@@ -1,20 +1,37 @@
 """Whether authorizations, captures and voids are what their clients were answered, each once."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from tests.prove.authorizations import closes
+from tests.prove.gateway_side import CANCELLATION, CAPTURED_CENTS
 from tests.prove.gateway_truth import CHARGED, Truth
 from tests.prove.operations import Operation
 
 Row = dict[str, Any]
 
 
+def closed_in_dashboard(stripe: Mapping[str, Any]) -> set[str]:
+    """Return the payment intents that were captured or canceled without a client's request."""
+    return {
+        each["id"]
+        for each in stripe.get("payment_intents", [])
+        if each["cancellation_reason"] == CANCELLATION
+        or each["amount_received"] % 100 == CAPTURED_CENTS
+    }
+
+
 def captures(
-    operations: Sequence[Operation], truths: Sequence[Truth], payments: Sequence[Row]
+    operations: Sequence[Operation],
+    truths: Sequence[Truth],
+    payments: Sequence[Row],
+    closed_there: Collection[str],
 ) -> Iterator[str]:
-    """Every authorization is one payment, captured once, as requested, or not at all."""
+    """Every authorization is one payment, captured once, as requested, or not at all.
+
+    Of those that were captured or voided in the dashboard (`closed_there`), clients know less.
+    """
     rows = {row["payment_id"]: row for row in payments}
     by_description: defaultdict[str, list[Truth]] = defaultdict(list)
     for truth in truths:
@@ -31,8 +48,9 @@ def captures(
             closing[each.request.payment_id].append(each)
     for payment_id, row in rows.items():
         if row["authorized_minor"] is not None:
-            yield from _captured(row, closing[payment_id])
-    yield from _closed(closing, rows)
+            is_ours = row["transaction_id"] not in closed_there
+            yield from _captured(row, closing[payment_id], is_ours=is_ours)
+    yield from _closed(closing, rows, closed_there)
 
 
 def _authorized(operation: Operation, found: Sequence[Truth]) -> Iterator[str]:
@@ -48,19 +66,25 @@ def _authorized(operation: Operation, found: Sequence[Truth]) -> Iterator[str]:
             yield f"lost: {operation} got {wanted}, which was never authorized"
 
 
-def _captured(row: Row, closing: Sequence[Operation]) -> Iterator[str]:
+def _captured(row: Row, closing: Sequence[Operation], *, is_ours: bool) -> Iterator[str]:
     """What was taken is at most what was authorized, and what a client requested."""
     name = f"{row['payment_id']} ({row['description']})"
     if row["amount_minor"] > row["authorized_minor"]:
         yield f"{name} took {row['amount_minor']} of {row['authorized_minor']}"
     wanted = {_amount(each, row) for each in closing if each.is_capture}
+    if not is_ours:
+        return
     if row["status"] in CHARGED and row["amount_minor"] not in wanted:
         yield f"{name} took {row['amount_minor']}, and {wanted} was requested"
     if row["status"] == "voided" and all(each.is_capture for each in closing):
         yield f"lost: {name} is voided, which no client requested"
 
 
-def _closed(closing: Mapping[str, Sequence[Operation]], rows: Mapping[str, Row]) -> Iterator[str]:
+def _closed(
+    closing: Mapping[str, Sequence[Operation]],
+    rows: Mapping[str, Row],
+    closed_there: Collection[str],
+) -> Iterator[str]:
     """Every capture and void took effect once or not at all, as its client was answered."""
     for payment_id, requests in closing.items():
         row = rows[payment_id]
@@ -76,7 +100,8 @@ def _closed(closing: Mapping[str, Sequence[Operation]], rows: Mapping[str, Row])
                     f"lost: {each} succeeded, and {payment_id} is {row['status']} with"
                     f" {row['amount_minor']}"
                 )
-            if each.was_refused and is_done and len(requests) == 1:
+            is_its = len(requests) == 1 and row["transaction_id"] not in closed_there
+            if each.was_refused and is_done and is_its:
                 yield f"{each} was refused with {each.final[0].reason}, and executed"
 
 

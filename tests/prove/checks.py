@@ -9,8 +9,9 @@ from typing import Any
 from core.gateways.stripe.responses import REFUND_ID_KEY
 from core.security.secrets import hash_api_key
 from sandbox.authorize.calls import REFUNDED, get_settled_amount
-from tests.prove.capture_checks import captures
+from tests.prove.capture_checks import captures, closed_in_dashboard
 from tests.prove.cycle_checks import cycle_differences, retry_differences
+from tests.prove.gateway_cards import card_differences
 from tests.prove.gateway_side import FOREIGN
 from tests.prove.gateway_truth import (
     CHARGED,
@@ -98,7 +99,7 @@ def violations(operations: Sequence[Operation], books: Books, shop_id: str) -> l
         *_charges(charges, books, shop_id),
         *_payments(charges, books, shop_id),
         *_charged_once(operations, charges),
-        *captures(operations, truths, payments),
+        *captures(operations, truths, payments, closed_in_dashboard(books.gateway)),
         *differences(truths, payments),
         *wallet_differences(truths, payments, rows["wallet_transactions"]),
         *cycle_differences(truths, rows),
@@ -111,6 +112,7 @@ def violations(operations: Sequence[Operation], books: Books, shop_id: str) -> l
         *wallet_answers(operations, rows),
         *_users(operations, books, shop_id),
         *_cards(operations, books, shop_id),
+        *card_differences(books.gateway, rows["cards"]),
         *_profiles(operations, books, shop_id),
         *_businesses(operations, books),
         *_records(books),
@@ -379,7 +381,7 @@ def _saved_cards(
     removed: Counter[str] = Counter()
     surely_removed: Counter[str] = Counter()
     for each in operations:
-        if each.kind in ("save_card", "new_customer"):
+        if each.kind in ("save_card", "new_customer", "set_up_card"):
             saved[each.user_id] += 1
             most[each.user_id].add(each.request.payment_method_token)
             if each.was_executed:

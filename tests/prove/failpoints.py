@@ -36,8 +36,6 @@ _DECISIONS: Final = (
     "refunds.retry",
 )
 """An operator sees whether one was recorded, and repeats it."""
-_WITHOUT_OPERATION: Final = ("cards.follow", "cards.keep_set_up")
-"""Transactions that no operation of a scenario reaches yet; tests of their own interrupt them."""
 _VERB_OF_METHOD: Final = {
     "charge": "charge",
     "save_card": "save_card",
@@ -61,12 +59,12 @@ CUT_EVERY: Final = 50
 
 @cache
 def transactions() -> list[str]:
-    """Return the names of the transactions in core/ that operations of a scenario reach."""
+    """Return the names of the transactions in core/ that a scenario reaches."""
     return [
         name
         for path in sorted(_CORE.rglob("*.py"))
         for name in _NAMED_TRANSACTION.findall(path.read_text())
-        if name not in _DECISIONS and name not in _WITHOUT_OPERATION
+        if name not in _DECISIONS
     ]
 
 

@@ -27,6 +27,9 @@ FOREIGN_WAIT_SECONDS: Final = 6.0
 """After this an event without a payment is looked at again."""
 DELIVERY_SECONDS: Final = 20.0
 _SETTLED: Final = "settledSuccessfully"
+CAPTURED_CENTS: Final = 77
+CANCELLATION: Final = "requested_by_customer"
+"""What tells a capture or a void in the dashboard from one that a client requested."""
 
 Row = dict[str, Any]
 
@@ -63,6 +66,7 @@ class GatewaySide:
             (self._refund_transaction, [each for each in transactions if _is_capture(each)]),
             (self._move_transaction, [each for each in transactions if _is_refund(each)]),
             (self._contradict, [each for each in ours if each["status"] == "succeeded"]),
+            (self._close, [each for each in ours if each["status"] == "requires_capture"]),
         ]
         possible = [(action, things) for action, things in may_happen if things]
         if possible:
@@ -177,6 +181,15 @@ class GatewaySide:
         """Deliver a signed event that cannot be true, which must change nothing."""
         change: Row = {"amount_received": intent["amount"] + 100}
         await self.deliver("payment_intent.succeeded", intent | change)
+
+    async def _close(self, intent: Row, _: Sequence[Row]) -> None:
+        """Capture a part of an authorized payment, or cancel it, in the dashboard."""
+        path = f"payment_intents/{intent['id']}"
+        if self._rng.random() < 0.5:
+            await self.call_stripe(f"{path}/cancel", {"cancellation_reason": CANCELLATION})
+        else:
+            minor = intent["amount"] // 200 * 100 + CAPTURED_CENTS
+            await self.call_stripe(f"{path}/capture", {"amount_to_capture": str(minor)})
 
     async def deliver(self, kind: str, thing: Row, secret: str = STRIPE_SECRET) -> None:
         """Deliver an event that Stripe did not send, signed with `secret`."""

@@ -10,6 +10,7 @@ from tests.prove.authorizations import closes
 from tests.prove.clients import DAY_SECONDS, PAUSE_SECONDS, TRIGGERS_MAX, Clients
 from tests.prove.environment import IDLE_TURNS, SIGKILL, Environment
 from tests.prove.failed_cycles import retry_a_cycle
+from tests.prove.gateway_cards import change_a_card
 from tests.prove.gateway_faults import (
     DELAY,
     DELAY_REFUND,
@@ -22,6 +23,7 @@ from tests.prove.gateway_faults import (
 from tests.prove.gateway_side import GatewaySide
 from tests.prove.scenario import ANY_MOMENT, Result, Scenario
 from tests.prove.triggers import (
+    CARD_CHANGES,
     FOREIGN_EVENT,
     GATEWAY_EVENT,
     KEY_FORGOTTEN_SECONDS,
@@ -242,6 +244,8 @@ class Kills:
             happening = self.gateway_side.charge_foreign()
         elif trigger.kind == REFUND_EVENT:
             happening = self._charge_and_refund()
+        elif trigger.kind in CARD_CHANGES:
+            happening = change_a_card(self.environment, self.clients, trigger.kind)
         elif trigger.kind in RETRIES:
             happening = retry_a_cycle(self.environment, self.clients, trigger.kind)
         elif trigger.passes_seconds:

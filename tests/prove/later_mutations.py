@@ -8,10 +8,10 @@ from typing import Any
 
 from core.database.connections import Kind
 from core.gateways.authorize.gateway import AuthorizeGateway
-from core.gateways.events import EXPIRED
+from core.gateways.events import CARD_FACTS, EXPIRED
 from core.gateways.stripe import events as stripe_events
 from core.idempotency.service import Idempotency
-from core.payments import closing, closing_rules, event_rules
+from core.payments import closing, closing_rules, event_rules, event_store
 from core.payments.closing_rules import ClosingStep
 from core.recurring import rules as recurring_rules
 from core.recurring.calendar import first_after
@@ -208,3 +208,16 @@ def unknown_captures_are_given_up() -> None:
         return True
 
     patch(closing_rules, "is_certain", certain)
+
+
+def card_events_end_first() -> None:
+    completed = WebhooksService._completed
+
+    async def done_first(self: Any, source: Any, event: Any) -> Any:
+        if event.fact is not None and event.fact.kind in CARD_FACTS:
+            done = replace(event, fact=None, needs_lookup=False)
+            async with self._database.transaction() as transaction:
+                await event_store.complete_event(transaction, source, done)
+        return await completed(self, source, event)
+
+    patch(WebhooksService, "_completed", done_first)

@@ -38,13 +38,15 @@ class Mutant:
     """Its play, instead of clients' random operations."""
     has_jobs: bool = False
     """Whether a scheduler must run."""
+    has_webhooks: bool = False
+    """Whether gateways must send events."""
 
     @property
     def mode(self) -> Mode:
         """What happens besides charges."""
         if self.play:
             return replace(PLAYS[self.play][1], play=self.play)
-        return replace(CHARGES_ONLY, has_jobs=self.has_jobs)
+        return replace(CHARGES_ONLY, has_jobs=self.has_jobs, has_webhooks=self.has_webhooks)
 
     def scenario(self, name: str, database: str, number: int) -> Scenario:
         """Return its scenario with these random numbers."""
@@ -338,5 +340,11 @@ MUTANTS: Final[dict[str, Mutant]] = {
         later_mutations.retries_forget_their_charge,
         ("recurring.end_retry.before",),
         has_jobs=True,
+    ),
+    "card_event_ends_first": Mutant(
+        "an event of a card is marked as done before the card is stored",
+        later_mutations.card_events_end_first,
+        ("cards.follow.before",),
+        has_webhooks=True,
     ),
 }

@@ -200,6 +200,12 @@ def _save_card(number: int, target: Target) -> Any:
     )
 
 
+def _set_up_card(number: int, target: Target) -> Any:
+    request = _save_card(number, target)
+    request.set_up = True
+    return request
+
+
 def _set_primary(number: int, target: Target) -> Any:
     return cards_pb2.SetPrimaryCardRequest(card_id=target.card_id, user_id=target.user_id)
 
@@ -414,4 +420,5 @@ BUILDERS: dict[str, Builder] = {
     "modify_stripe": _modify_stripe,
     "add_authorize": _add_authorize,
     "modify_authorize": _modify_authorize,
+    "set_up_card": _set_up_card,
 }

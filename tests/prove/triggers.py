@@ -26,6 +26,10 @@ FOREIGN_EVENT: Final = "foreign_event"
 """A trigger's kind: an event of a payment that is not ours, which therefore waits."""
 REFUND_EVENT: Final = "refund_authorize"
 """A trigger's kind: an event that does not name its payment, which is therefore looked up."""
+CARD_RENEWAL: Final = "card_renewal"
+CARD_SET_UP: Final = "card_set_up"
+CARD_CHANGES: Final = (CARD_RENEWAL, CARD_SET_UP)
+"""Triggers' kinds: a card changes at Stripe, which sends an event."""
 RETRIES: Final = ("retry_card", "retry_wallet")
 """Triggers' kinds: a client retries the failed cycle of a job that it creates first."""
 POISON_PAYMENT: Final = "poison_payment"
@@ -138,6 +142,8 @@ _TRIGGERS: Final = {
     "recurring.renew_leases": Trigger("job", has_jobs=True, slows_gateway=True),
     "recurring.execute": _WALLET_JOB,
     "recurring.end": _JOB,
+    "cards.follow": Trigger(CARD_RENEWAL, has_webhooks=True),
+    "cards.keep_set_up": Trigger(CARD_SET_UP, has_webhooks=True),
     "webhooks.receive": Trigger(GATEWAY_EVENT, has_webhooks=True),
     "webhooks.store": Trigger(POISON_EVENT),
     "webhooks.take_due": Trigger(FOREIGN_EVENT, has_webhooks=True),

@@ -524,8 +524,9 @@ class StripeGateway:
     async def refund(self, account: Account, refund: GatewayRefund) -> RefundOutcome:
         """Refund a payment intent at most once, with our refund's id in the metadata.
 
-        An unclear response is resent once, then looked up; so is a refusal, which may be of a
-        refund that Stripe made and whose key it has forgotten (docs.stripe.com/api/refunds/create).
+        An unclear response is resent once, then looked up; so is the refusal of one that may have
+        been sent before, as Stripe may have made it and forgotten its key, which it keeps for a day
+        (docs.stripe.com/api/idempotent_requests).
         """
         try:
             amount = stripe_amount(refund.amount)
@@ -551,9 +552,10 @@ class StripeGateway:
         if not isinstance(response, Failure):
             return self._refund_outcome(response, refund)
         outcome = refund_refusal_of(response, account)
-        if isinstance(outcome, RefundRefused | Unknown):
+        is_refused = isinstance(outcome, RefundRefused)
+        if isinstance(outcome, Unknown) or (is_refused and refund.may_have_been_sent):
             found = await self._find_refund(account, refund, deadline)
-            if isinstance(found, Failure) and isinstance(outcome, RefundRefused):
+            if isinstance(found, Failure) and is_refused:
                 return Unknown("Stripe refused the refund, and does not show whether it made it.")
             if found is not None and not isinstance(found, Failure):
                 return found

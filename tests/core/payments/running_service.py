@@ -72,6 +72,7 @@ class RunningService:
     decisions: Decisions
     refunds: RefundsService
     refund_decisions: RefundDecisions
+    transitions: Transitions
 
     def call(self, key: str) -> IdempotentCall:
         request = payments_pb2.FundCustomerRequest(user_id=self.user_id, idempotency_key=key)
@@ -155,7 +156,7 @@ async def running_service(
     refund_decisions = RefundDecisions(database, credentials, gateways, idempotency, transitions)
     yield RunningService(
         database, clock, gateway, service, webhooks, credentials, idempotency, caller,
-        user.user_id, decisions, refunds, refund_decisions,
+        user.user_id, decisions, refunds, refund_decisions, transitions,
     )  # fmt: skip
     await service.drain(0.5)
     await stripe.close()

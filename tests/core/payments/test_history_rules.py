@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core.gateways.events import EXPIRED, Fact, FactKind
@@ -345,12 +345,22 @@ def _take(row: _Row, number: int, kind: str, thing: Any, skew: int) -> None:
             fact = Fact(FactKind.FAILED, decline_code="card_declined")
             row.events.append(event(number, fact, is_read=True))
             row.write(thing, now)
-        case "late success" if is_uncharged and status != "pending":
+        case "late success" if is_uncharged and status != "pending" and not row.succeeded_at:
             row.write("succeeded", now)
     row.apply(now)
 
 
 @given(STEPS, st.booleans())
+@example(
+    # A core does not write its late success over what the gateway told after an earlier one.
+    steps=[
+        ("outcome", "succeeded", 0),
+        ("event", Fact(FactKind.VOIDED), 0),
+        ("read", Fact(FactKind.REQUIRES_ACTION), 0),
+        ("late success", "succeeded", 0),
+    ],
+    is_funding=False,
+)
 def test_each_change_was_the_status_from_then_on_and_the_last_is_the_present(
     steps: list[tuple[str, Any, int]], is_funding: bool
 ) -> None:

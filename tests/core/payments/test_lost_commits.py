@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -255,19 +256,36 @@ async def test_the_30_minutes_begin_when_the_core_learns_of_the_success(
     assert len(await gateway.charges()) == 1
 
 
+async def with_late_success(shop: RunningService, kind: str, **meanwhile: Any) -> ChargeResult:
+    """Charge while another core writes the columns `meanwhile`, and return what the caller gets."""
+    await shop.gateway.fault("delay_after", INTENTS, seconds=60)
+    request = replace(shop.funding(), kind=kind)
+    charge = asyncio.ensure_future(shop.service.charge(shop.caller, request))
+    await shop.gateway.wait_until_holding(1)
+    ended = {"attempt": None, "lease_owner": None, "leased_until": None, **meanwhile}
+    async with shop.database.transaction() as transaction:
+        await transaction.connection.execute(payments.update().values(ended))
+    await shop.gateway.clear()
+    return await charge
+
+
 async def test_a_late_success_is_written_over_a_decline(tmp_path: Path, gateway: Gateway) -> None:
     database = Database(fresh_sqlite(tmp_path / "n.db"))
     async with running_service(database, ShiftedClock(), gateway) as shop:
-        await gateway.fault("delay_after", INTENTS, seconds=60)
-        charge = asyncio.ensure_future(shop.service.charge(shop.caller, shop.funding()))
-        await gateway.wait_until_holding(1)
-        declined = {"status": "declined", "attempt": None, "decline_code": "generic_decline"}
-        async with database.transaction() as transaction:
-            await transaction.connection.execute(
-                payments.update().values(**declined, lease_owner=None, leased_until=None)
-            )
-        await gateway.clear()
-        assert funded_minor(await charge) == 5000
+        declined = {"status": "declined", "decline_code": "generic_decline"}
+        assert funded_minor(await with_late_success(shop, "fund", **declined)) == 5000
         payment = await shop.payment()
         assert (payment.status, payment.decline_code) == ("succeeded", None)
         assert await shop.balance() == 5000
+
+
+async def test_a_late_success_is_not_written_over_what_followed_it(
+    tmp_path: Path, gateway: Gateway
+) -> None:
+    """It was known before: charged, voided, and read as not charged since."""
+    clock = ShiftedClock()
+    database = Database(fresh_sqlite(tmp_path / "n.db"), clock)
+    async with running_service(database, clock, gateway) as shop:
+        followed = {"status": "declined", "succeeded_at": clock.now(), "transaction_id": "pi_1"}
+        result = await with_late_success(shop, "charge", **followed)
+        assert result.payment.status == (await shop.payment()).status == "declined"

@@ -9,13 +9,14 @@ import pytest
 from google.type.money_pb2 import Money
 
 from core.database.paging import PageRequest
-from core.database.transactions import Database
+from core.database.transactions import Database, LockTimeoutError
 from core.doctor.rules import Verdict
 from core.doctor.service import DoctorService
 from core.due_work.store import all_set_aside
 from core.errors import Reason, Refusal
 from core.gateways.gateway import NotSent
 from core.idempotency.call import Replay, call_of
+from core.payments import turns
 from core.refunds.attempts import StartedRefund
 from core.refunds.beginning import RefundRequest
 from core.refunds.store import Refund, RefundFilter
@@ -386,9 +387,13 @@ async def test_the_doctor_agrees_with_the_money_of_refunds(
 
 
 async def test_answers_and_events_at_the_same_time_count_once(
-    tmp_path: Path, gateway: Gateway, postgresql_database: str
+    tmp_path: Path,
+    gateway: Gateway,
+    postgresql_database: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """They lock the payment and the key's record in the same order, so that none is lost."""
+    monkeypatch.setattr(turns, "WAIT_SECONDS", 60.0)  # no call is repeated here
     clock = ShiftedClock()
     database = Database(postgresql_database, clock)
     async with running_service(database, clock, gateway) as running:
@@ -425,3 +430,21 @@ async def test_a_refund_that_fails_at_its_settlement_gives_the_money_back(
     await authorize.later(days=3, minutes=1)
     assert [each.status for each in await refunds_of(authorize)] == ["failed"]
     assert await state(authorize) == ("succeeded", 0, 5000)
+
+
+async def test_a_refund_and_an_event_wait_for_their_payments_turn(
+    stripe: RunningService, hooks: Hooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a payment which many ask for takes one connection, and not all."""
+    monkeypatch.setattr(turns, "WAIT_SECONDS", 0.05)
+    payment = await stripe.payment()
+    async with stripe.transitions.turns.turn(payment.business_id, payment.payment_id):
+        with pytest.raises(LockTimeoutError):
+            await refund(stripe, 10, "k")
+    made = {"id": "re_2", "amount": 1000}
+    async with stripe.transitions.turns.turn(payment.business_id, hooks.intent):
+        with pytest.raises(LockTimeoutError):
+            await hooks.send("evt_1", "refund.created", 1010, status="succeeded", **made)
+    assert (await stripe.payment()).amount_refunded_minor == 0
+    await refund(stripe, 10, "k")
+    assert (await stripe.payment()).amount_refunded_minor == 1000

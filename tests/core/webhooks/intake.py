@@ -18,6 +18,7 @@ from core.database.migrations.upgrade import migrate
 from core.database.schema import stripe_credentials, webhook_events
 from core.database.transactions import Database, Transaction
 from core.errors import InvalidFields, Reason, Refusal
+from core.payments.transitions import Transitions
 from core.security.keyring import Keyring
 from core.webhooks.service import WebhooksService
 from tests.core.running import keyring
@@ -143,7 +144,8 @@ async def running_intake(database_url: str) -> AsyncIterator[Intake]:
     caller = Caller(issued.business_id, "TEST", "")
     credentials = CredentialsService(database, ring, known_callers)
     # No payment exists here, so nothing is applied or looked up.
-    webhooks = WebhooksService(database, credentials, cast(Any, None), {}, cast(Any, None))
+    transitions = Transitions(cast(Any, None), [])
+    webhooks = WebhooksService(database, credentials, transitions, {}, cast(Any, None))
     intake = Intake(database, clock, ring, credentials, webhooks, caller)
     await intake.store("TEST", STRIPE_SECRET)
     yield intake

@@ -17,6 +17,7 @@ from core.credentials.webhook_secrets import LIFETIME, RECHECK_AFTER
 from core.errors import InvalidFields, Reason, Refusal
 from core.gateways.events import TOLERANCE, Event
 from core.gateways.stripe import events as stripe_events
+from core.payments.transitions import Transitions
 from core.webhooks.service import WebhooksService
 from tests.core.webhooks.intake import BODY, FORGED, LIVE_BODY, Intake, running_intake
 from tests.end_to_end.signing import (
@@ -274,7 +275,7 @@ async def test_no_signed_event_is_refused_whatever_it_says(intake: Intake) -> No
     webhooks = WebhooksService(
         intake.database,
         intake.credentials,
-        cast(Any, None),
+        Transitions(cast(Any, None), []),
         {"stripe": lookup, "authorize": lookup},
         cast(Any, None),
     )
