@@ -6,7 +6,7 @@ from dataclasses import replace
 from core.cards import store
 from core.cards.refusals import card_not_found
 from core.cards.removed import next_primary
-from core.database.transactions import Transaction
+from core.database.transactions import Database, Transaction
 from core.errors import Reason, Refusal
 from core.ids import new_card_id
 from core.users import store as users_store
@@ -35,16 +35,18 @@ async def lock_card(
 
 
 async def card_to_charge(
-    transaction: Transaction, business_id: str, user: User, env: str, gateway: str | None
+    reader: Database | Transaction, business_id: str, user: User, env: str, gateway: str | None
 ) -> store.Card:
     """Return the user's primary card at the gateway, or at the user's default gateway.
+
+    Read in a transaction, or without one.
 
     Raises:
         Refusal: CARD_NOT_FOUND.
     """
     gateway = gateway or user.default_gateway
     card = gateway and await store.primary_card(
-        transaction, business_id=business_id, user_id=user.user_id, env=env, gateway=gateway
+        reader, business_id=business_id, user_id=user.user_id, env=env, gateway=gateway
     )
     if not card:
         raise Refusal(

@@ -53,11 +53,10 @@ class CardsService:
         Raises:
             Refusal: USER_NOT_FOUND.
         """
-        async with self._database.read() as transaction:
-            await existing_user(transaction, caller.business_id, user_id)
-            return await store.cards_of_user(
-                transaction, business_id=caller.business_id, user_id=user_id, env=env
-            )
+        await existing_user(self._database, caller.business_id, user_id)
+        return await store.cards_of_user(
+            self._database, business_id=caller.business_id, user_id=user_id, env=env
+        )
 
     async def primary(
         self, caller: Caller, user_id: str, env: str, gateway: str | None
@@ -67,9 +66,8 @@ class CardsService:
         Raises:
             Refusal: USER_NOT_FOUND or CARD_NOT_FOUND.
         """
-        async with self._database.read() as transaction:
-            user = await existing_user(transaction, caller.business_id, user_id)
-            return await card_to_charge(transaction, caller.business_id, user, env, gateway)
+        user = await existing_user(self._database, caller.business_id, user_id)
+        return await card_to_charge(self._database, caller.business_id, user, env, gateway)
 
     async def save_stripe_card(
         self,

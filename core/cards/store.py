@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import bindparam, delete, false, insert, select, text, update
 
 from core.database.schema import businesses, cards, gateway_customers, removed_cards
-from core.database.transactions import Transaction
+from core.database.transactions import Database, Transaction
 from core.gateways.gateway import SavedCard
 from core.ids import new_card_id
 
@@ -68,22 +68,27 @@ _PRIMARY = _OF_USER.where(cards.c.gateway == bindparam("gateway"), _IS_PRIMARY)
 
 
 async def cards_of_user(
-    transaction: Transaction, *, business_id: str, user_id: str, env: str
+    reader: Database | Transaction, *, business_id: str, user_id: str, env: str
 ) -> list[Card]:
-    """Return the user's cards of an environment, newest first."""
-    rows = await transaction.connection.execute(
+    """Return the user's cards of an environment, newest first.
+
+    Read in a transaction, or without one.
+    """
+    rows = await reader.fetch(
         _NEWEST_OF_USER, {"business_id": business_id, "user_id": user_id, "env": env}
     )
     return [Card(*row) for row in rows]
 
 
 async def primary_card(
-    transaction: Transaction, *, business_id: str, user_id: str, env: str, gateway: str
+    reader: Database | Transaction, *, business_id: str, user_id: str, env: str, gateway: str
 ) -> Card | None:
-    """Return the card that a charge at the gateway uses, or None."""
-    row = await transaction.find(
-        _PRIMARY, business_id=business_id, user_id=user_id, env=env, gateway=gateway
-    )
+    """Return the card that a charge at the gateway uses, or None.
+
+    Read in a transaction, or without one.
+    """
+    key = {"business_id": business_id, "user_id": user_id, "env": env, "gateway": gateway}
+    row = (await reader.fetch(_PRIMARY, key)).one_or_none()
     return Card(*row) if row else None
 
 

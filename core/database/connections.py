@@ -92,8 +92,8 @@ class Connection(ABC):
             answer = await self.run(text, arguments)
         else:
             compiled, extracted = self._compiler.compiled(statement, parameters[0])
-            bound = [compiled.bound(each, extracted) for each in parameters]
-            answer = await self.run_many(bound[0][0], [arguments for _, arguments in bound])
+            text, rows_of_arguments = compiled.bound_rows(parameters, extracted)
+            answer = await self.run_many(text, rows_of_arguments)
         rows = compiled.rows(answer.records, answer.columns) if answer.records else []
         return Rows(cast("Any", rows), answer.rowcount)
 

@@ -101,13 +101,19 @@ class SqliteConnection(Connection):
         return self._run_many(text, rows)
 
     def _run_many(self, text: str, rows: Sequence[Sequence[Any]]) -> Answer:
-        records: list[Any] = []
-        count = 0
-        for row in rows:
+        first = self._run(text, rows[0])
+        if not first.columns():  # it returns no rows, so that sqlite3 repeats it alone
+            try:
+                rest = self._driver.executemany(text, rows[1:])
+            except sqlite3.Error as error:
+                raise _translated(error, text) from None
+            return first._replace(rowcount=first.rowcount + max(rest.rowcount, 0))
+        records, count = list(first.records), first.rowcount
+        for row in rows[1:]:
             answer = self._run(text, row)
             records += answer.records
             count += answer.rowcount
-        return Answer(records, count, answer.columns)
+        return Answer(records, count, first.columns)
 
     async def begin(self, kind: Kind) -> datetime | None:
         """Begin a transaction."""

@@ -5,11 +5,13 @@ store builds for each call is found by SQLAlchemy's cache key, which takes a fif
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Final, cast
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import BindParameter, ClauseElement, Dialect, Executable, Row, UpdateBase
 from sqlalchemy.engine.result import SimpleResultMetaData
+from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.sql.compiler import SQLCompiler
 
 Parameters = Mapping[str, Any]
@@ -46,7 +48,10 @@ class _RowShape:
 class Compiled:
     """A statement, compiled for a dialect."""
 
-    __slots__ = ("_compiled", "_dialect", "_is_expanding", "_names", "_processors", "_shape")
+    __slots__ = (
+        *("_compiled", "_constants", "_converted", "_dialect"),
+        *("_is_expanding", "_names", "_processors", "_shape", "_values_of"),
+    )
 
     def __init__(self, compiled: SQLCompiler, dialect: Dialect) -> None:
         """Prepare the conversion of parameters and of results."""
@@ -59,6 +64,19 @@ class Compiled:
         self._is_expanding = bool(compiled.post_compile_params or compiled.literal_execute_params)
         self._dialect = dialect
         self._shape: _RowShape | None = None
+        escaped = compiled.escaped_bind_names
+        binds = {escaped.get(name, name): bind for bind, name in compiled.bind_names.items()}
+        self._constants = {bind.key: bind.value for bind in binds.values() if not bind.required}
+        self._converted = [
+            (index, processor)
+            for index, name in enumerate(self._names)
+            if (processor := self._processors.get(name)) is not None
+        ]
+        self._values_of: Callable[[Parameters], tuple[Any, ...]] | None = None
+        """Returns the arguments before their conversion, from parameters and constants."""
+        is_computed = any(bind.callable for bind in binds.values())
+        if self._names and not self._is_expanding and not is_computed:
+            self._values_of = _getter([binds[name].key for name in self._names])
 
     def bound(
         self, parameters: Parameters | None, extracted: Sequence[BindParameter[Any]] | None
@@ -68,6 +86,8 @@ class Compiled:
         `extracted` are the parameters of the statement to execute, if it is not the one that was
         compiled but one with the same text.
         """
+        if not extracted and parameters and self._values_of is not None:
+            return self._compiled.string, self._converted_rows([parameters], self._values_of)[0]
         compiled, names, processors = self._compiled, self._names, self._processors
         text = compiled.string
         values: Parameters = compiled.construct_params(parameters, extracted_parameters=extracted)
@@ -80,6 +100,34 @@ class Compiled:
             if (processor := processors.get(name)) is not None:
                 arguments[index] = processor(arguments[index])
         return text, arguments
+
+    def bound_rows(
+        self, rows: Sequence[Parameters], extracted: Sequence[BindParameter[Any]] | None
+    ) -> tuple[str, list[list[Any]]]:
+        """Return the text and the arguments of an execution for each row of parameters."""
+        if not extracted and self._values_of is not None:
+            return self._compiled.string, self._converted_rows(rows, self._values_of)
+        bound = [self.bound(row, extracted) for row in rows]
+        return bound[0][0], [arguments for _, arguments in bound]
+
+    def _converted_rows(
+        self, rows: Sequence[Parameters], values_of: Callable[[Parameters], tuple[Any, ...]]
+    ) -> list[list[Any]]:
+        """Return the arguments for each row, without SQLAlchemy's look at each parameter."""
+        constants = self._constants
+        try:
+            found = [list(values_of({**constants, **row} if constants else row)) for row in rows]
+        except KeyError as error:
+            raise InvalidRequestError(f"no value for the parameter {error}") from None
+        for index, processor in self._converted:
+            value: Any = self  # which no row has
+            converted: Any = None
+            for arguments in found:
+                if arguments[index] is not value:  # rows often share one, as their time
+                    value = arguments[index]
+                    converted = processor(value)
+                arguments[index] = converted
+        return found
 
     def rows(self, records: Iterable[Any], columns: Callable[[], Columns]) -> list[AnyRow]:
         """Return the driver's records, which have these columns, as rows."""
@@ -95,6 +143,11 @@ class Compiled:
                 ],
             )
         return self._shape.rows(records)
+
+
+def _getter(keys: Sequence[str]) -> Callable[[Parameters], tuple[Any, ...]]:
+    """Return a function that returns the values of parameters under these keys."""
+    return itemgetter(*keys) if len(keys) > 1 else lambda values: (values[keys[0]],)
 
 
 _Found = tuple[Compiled, Sequence[BindParameter[Any]] | None]

@@ -91,6 +91,12 @@ class Transaction:
         """Return the row that a statement finds by its parameters `key`, or None."""
         return (await self.connection.execute(statement, key)).one_or_none()
 
+    async def fetch(
+        self, statement: TypedReturnsRows[*_Ts], parameters: Parameters | None = None
+    ) -> Rows[*_Ts]:
+        """Return the result of a statement that reads."""
+        return await self.connection.execute(statement, parameters)
+
 
 _shared: ContextVar[Transaction | None] = ContextVar("shared", default=None)
 

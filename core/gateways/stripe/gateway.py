@@ -114,7 +114,8 @@ _CANCELLATION_REASONS: "Final[Mapping[str, _CancellationReason]]" = {
     "requested_by_customer": "requested_by_customer",
     "abandoned": "abandoned",
 }
-_Call = Callable[[], Awaitable[stripe.StripeObject]]
+_Call = Callable[[], Awaitable[stripe.StripeObject | stripe.StripeResponse]]
+_PAYMENT_INTENTS: Final = "/v1/payment_intents"
 _ID: Final = re.compile(r"[A-Za-z0-9_]{1,255}")
 _FINAL: Final = frozenset({FactKind.SUCCEEDED, FactKind.CANCELED})
 
@@ -492,10 +493,13 @@ class StripeGateway:
             params["description"] = charge.description
         if not charge.is_captured:
             params["capture_method"] = "manual"
-        service, deadline = self._client(account).v1.payment_intents, self._deadline()
+        client, deadline = self._client(account), self._deadline()
         response = await self._send(
             account,
-            lambda: service.create_async(params, {"idempotency_key": charge.gateway_key}),
+            # Raw, because the package's objects, which are read as JSON here, are half of its cost.
+            lambda: client.raw_request_async(
+                "post", _PAYMENT_INTENTS, **params, idempotency_key=charge.gateway_key
+            ),
             deadline,
         )
         outcome = (
@@ -828,13 +832,26 @@ def update_params(change: CardChange) -> "PaymentMethodUpdateParams":
     return params
 
 
+def _body_of(answer: stripe.StripeObject | stripe.StripeResponse) -> Body:
+    """Return what Stripe answered.
+
+    Raises:
+        TypeError: it is JSON, but no object.
+    """
+    if not isinstance(answer, stripe.StripeResponse):
+        return answer.to_dict()
+    if not isinstance(answer.data, dict):
+        raise TypeError("the response of Stripe is no object")
+    return answer.data
+
+
 async def _send_once(call: _Call, until: float) -> Body | Failure:
     """Send a call once, and return its object or the failure."""
     if asyncio.get_running_loop().time() >= until:
         return Failure(Kind.LOST)
     try:
         async with asyncio.timeout_at(until):
-            return (await call()).to_dict()
+            return _body_of(await call())
     except Exception as error:  # noqa: BLE001 - once sent, any fault leaves the outcome unknown
         failure = classify(error)
         cause = type(error.__cause__ or error).__name__

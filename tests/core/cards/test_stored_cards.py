@@ -79,3 +79,20 @@ async def test_a_cards_details_are_stored_unless_another_card_took_its_row(
         await store.set_details(transaction, **ids, card=card, saved=ALIKE)
         stored = await store.card_by_id(transaction, **ids, card_id=card.card_id)
         assert stored == replace(card, last4="1881", exp_month=1, exp_year=2061)
+
+
+async def test_cards_are_read_equally_in_a_transaction_and_without_one(
+    running: RunningService,
+) -> None:
+    of_user = {name: value for name, value in ids(running).items() if name != "gateway"}
+    async with running.database.transaction() as transaction:
+        for saved in (OLDER, NEWER):
+            await keep(running, transaction, saved)
+        listed = await store.cards_of_user(transaction, **of_user)
+        chosen = await store.primary_card(transaction, **ids(running))
+    assert len(listed) == 2
+    assert await store.cards_of_user(running.database, **of_user) == listed
+    assert await store.primary_card(running.database, **ids(running)) == chosen
+    other = of_user | {"env": "LIVE"}
+    assert await store.cards_of_user(running.database, **other) == []
+    assert await store.primary_card(running.database, **other, gateway="stripe") is None

@@ -26,7 +26,7 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError, InvalidRequestError
 
 from core.database.connections import Savepoint
 from core.database.postgresql import PostgresqlConnection
@@ -108,6 +108,50 @@ async def test_a_built_statement_is_executed_with_its_own_values(database: Datab
         assert found.scalars() == [note_id] * (note_id != "none")
         listed = select(notes.c.note_id).where(notes.c.note_id.in_([note_id, "other"][:1]))
         assert (await database.fetch(listed)).scalars() == found.scalars()
+
+
+ADD = update(notes).where(notes.c.note_id == bindparam("of")).values(size=notes.c.size + 10)
+"""Declared, with a value of its own beside its parameter."""
+
+
+@pytest.mark.parametrize("returning", [False, True])
+async def test_a_statement_for_several_rows_is_executed_with_the_values_of_each(
+    database: Database, returning: bool
+) -> None:
+    """Rows share a value, differ in it, and have none."""
+    first = datetime(2026, 1, 2, 3, 4, 5, 6, UTC)
+    moments = [first, first, None, first + timedelta(days=1), first]
+    rows = [
+        NOTE | {"note_id": f"N{number}", "size": number, "written_at": moment}
+        for number, moment in enumerate(moments)
+    ]
+    await write(database, *rows)
+    async with database.transaction() as transaction:
+        statement = ADD.returning(notes.c.size) if returning else ADD
+        ids = [{"of": each} for each in ("N1", "N4", "none")]
+        added = await transaction.connection.execute(statement, ids)
+        if returning:
+            assert (added.scalars(), added.rowcount) == ([11, 14], 2)
+    found = await database.fetch(select(notes.c.size, notes.c.written_at).order_by(notes.c.note_id))
+    sizes = [0, 11, 2, 3, 14]
+    assert [tuple(row) for row in found] == list(zip(sizes, moments, strict=True))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+async def test_a_parameter_without_a_value_is_an_error_that_names_it(
+    database: Database, count: int
+) -> None:
+    async with database.transaction() as transaction:
+        with pytest.raises(InvalidRequestError, match="'of'"):
+            await transaction.connection.execute(ADD, [{"off": "N"}] * count)
+
+
+async def test_several_rows_of_which_one_breaks_a_constraint_are_an_error(
+    database: Database,
+) -> None:
+    with pytest.raises(IntegrityError):
+        await write(database, NOTHING, NOTE, NOTE)
+    assert not (await database.fetch(select(notes.c.note_id))).all()
 
 
 async def test_a_list_of_values_may_have_any_length(database: Database) -> None:
