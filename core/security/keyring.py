@@ -36,6 +36,11 @@ def sealed_prefixes(key_id: str) -> list[str]:
     return [f"{version}:{key_id}:" for version in _FORMATS]
 
 
+def sealing_key_id(sealed: str) -> str:
+    """Return the id of the key that sealed a secret, of which the beginning is enough."""
+    return sealed.split(":", 2)[1] if sealed.count(":") > 1 else ""
+
+
 def derived_key(*parts: str) -> str:
     """Return a SHA-256 digest of a sequence of parts, 64 hexadecimal digits."""
     return hashlib.sha256(_associated_data(*parts)).hexdigest()
@@ -145,6 +150,22 @@ class Keyring:
             return AESGCM(key).decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], belongs_to)
         except (InvalidTag, ValueError):  # ValueError: it is too short, or not base64
             raise SealBrokenError(f"key {key_id!r} does not open this secret here") from None
+
+    def is_newest(self, sealed: str) -> bool:
+        """Return whether the primary key sealed a secret, in the present format.
+
+        The beginning of it is enough.
+        """
+        return sealed.startswith(f"{_FORMATS[-1]}:{self.primary_id}:")
+
+    def reseal(self, sealed: str, *, business_id: str, purpose: str) -> str:
+        """Return a secret that was sealed for this business and purpose, as `seal` seals it now.
+
+        Raises:
+            UnknownKeyError, SealBrokenError: as `open` does.
+        """
+        secret = self.open_bytes(sealed, business_id=business_id, purpose=purpose)
+        return self.seal_bytes(secret, business_id=business_id, purpose=purpose)
 
     def fingerprint(self, content: bytes, *, key_id: str, business_id: str, purpose: str) -> str:
         """Return a keyed digest to compare contents by, 64 hexadecimal digits.
