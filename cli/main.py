@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import sys
 
 import click
 
@@ -11,6 +12,8 @@ import cli.completion  # noqa: F401 - registers our completion classes with clic
 # TLS handshake writes one.
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
+CORE_DUMPS = "NIVISCO_CORE_DUMPS"
+_PR_SET_DUMPABLE = 4
 _COMMANDS = {
     "up": "cli.up:up",
     "demo": "cli.demo:demo",
@@ -61,3 +64,20 @@ def main() -> None:
     `nivisco up` starts everything on this machine, with a sandbox in place of the card gateways.
     `nivisco demo` then makes a merchant to try it with, and `nivisco call` sends a request.
     """
+    if os.environ.get(CORE_DUMPS) != "1":
+        forbid_core_dumps()
+
+
+def forbid_core_dumps() -> None:
+    """Keep this process's memory, with its secrets, from core dumps and other processes' debuggers.
+
+    The limit of size is inherited by children. Linux writes no dump for a process that is not
+    dumpable, even to a program that collects them, for which the limit does not count; and only a
+    privileged process can attach to it or read its memory and environment: prctl(2), core(5).
+    """
+    import ctypes
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
