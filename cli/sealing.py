@@ -1,14 +1,18 @@
-"""The command `secrets rotate`, which seals everything with the newest key of the keyring."""
+"""The commands `secrets rotate` and `secrets new-key`: the keyring's keys, and what they seal."""
 
+import base64
+import os
+import sys
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
+from secrets import token_bytes, token_hex
 from typing import Any
 
 import click
 
 from cli.call_output import print_json
-from cli.failures import Failure
+from cli.failures import Failure, SettingsError, sentence
 from cli.operators import call_operator, core_options, json_option, shown
 from nivisco.internal.v1 import operator_pb2 as pb
 
@@ -71,7 +75,32 @@ class Pass:
 
 @click.group()
 def secrets() -> None:
-    """Seal what is stored with the newest key of the keyring, and see which keys are needed."""
+    """Make keys of the keyring, seal what is stored with the newest, and retire the others."""
+
+
+@secrets.command("new-key")
+@click.option("--wrap", is_flag=True, help="Wrap the key of the input instead of a new one.")
+def new_key(*, wrap: bool) -> None:
+    """Print a new key for NIVISCO_SECRET_KEYS, wrapped by the service in NIVISCO_KMS if it is set.
+
+    Put it first, before the older ones and a comma. With NIVISCO_KMS all keys must be wrapped:
+    `--wrap` reads an older one, `id:base64key`, from the input and prints it wrapped.
+    """
+    from core.security.keyring import KEY_BYTES, Keyring
+    from core.security.kms import KmsError, kms_of
+
+    key_id, key = f"k{token_hex(4)}", token_bytes(KEY_BYTES)
+    try:
+        kms = kms_of(os.environ)
+        if wrap:
+            entry = sys.stdin.readline()
+            key_id, key = next(iter(Keyring.parse(entry).keys.items()))
+        encoded = base64.b64encode(key).decode() if kms is None else kms.wrap(key)
+    except ValueError as error:
+        raise SettingsError(sentence(error)) from None
+    except KmsError as error:
+        raise Failure(sentence(error)) from None
+    click.echo(f"{key_id}:{encoded}")
 
 
 @secrets.command()

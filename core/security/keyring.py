@@ -4,7 +4,7 @@ import base64
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -51,6 +51,26 @@ def _associated_data(*parts: str) -> bytes:
     return b"".join([len(raw).to_bytes(4, "big") + raw for raw in map(str.encode, parts)])
 
 
+def key_ids(text: str) -> list[str]:
+    """Return the ids of a keyring as `Keyring.parse` reads it, also of wrapped keys.
+
+    Raises:
+        ValueError: an entry is malformed. The message shows no key.
+    """
+    return list(_entries(text))
+
+
+def _entries(text: str) -> dict[str, str]:
+    """Return the encoded keys by id."""
+    keys: dict[str, str] = {}
+    for position, entry in enumerate(text.split(","), start=1):
+        key_id, colon, encoded = entry.strip().partition(":")
+        if not colon or not key_id.isalnum() or key_id in keys:
+            raise ValueError(f"key {position} is not <id>:<base64 of 32 bytes> with its own id")
+        keys[key_id] = encoded
+    return keys
+
+
 @lru_cache(maxsize=64)
 def _keyed_hmac(key: bytes) -> hmac.HMAC:
     """Return HMAC-SHA256 (RFC 2104) with a key, to copy: keying takes longer than a message."""
@@ -89,19 +109,19 @@ class Keyring:
         return f"Keyring(primary_id={self.primary_id!r}, ids={sorted(self.keys)})"
 
     @classmethod
-    def parse(cls, text: str) -> "Keyring":
+    def parse(cls, text: str, unwrap: Callable[[str], bytes] | None = None) -> "Keyring":
         """Read `id:base64key[,id:base64key…]`; the first one is the primary.
+
+        With `unwrap`, the keys are wrapped and it returns what a wrapped one is.
 
         Raises:
             ValueError: an entry is malformed. The message shows no key.
+            KmsError: as `unwrap` does.
         """
         keys: dict[str, bytes] = {}
-        for position, entry in enumerate(text.split(","), start=1):
-            key_id, colon, encoded = entry.strip().partition(":")
-            if not colon or not key_id.isalnum() or key_id in keys:
-                raise ValueError(f"key {position} is not <id>:<base64 of 32 bytes> with its own id")
+        for position, (key_id, encoded) in enumerate(_entries(text).items(), start=1):
             try:
-                key = base64.b64decode(encoded, validate=True)
+                key = unwrap(encoded) if unwrap else base64.b64decode(encoded, validate=True)
             except ValueError:
                 raise ValueError(f"key {position} ({key_id}) is not base64") from None
             if len(key) != KEY_BYTES:

@@ -27,7 +27,7 @@ def test_every_process_of_an_up_has_no_core_dumps(start: Start, tmp_path: Path) 
     up.wait_for(READY)
     pids = [up.pid, *up.descendants()]
     assert len(pids) == 5, "up, core, adapter, scheduler and sandbox"
-    assert {pid: core_limits(pid) for pid in pids} == dict.fromkeys(pids, ["0", "0"])
+    assert {pid: core_limits(pid) for pid in pids} == {pid: ["0", "0"] for pid in pids}
     up.signal(signal.SIGTERM)
     assert up.wait() == 0
 
