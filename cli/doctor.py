@@ -159,13 +159,13 @@ def _examine_directly(
 
 def _key_ids(data_dir: Path | None) -> Collection[str] | None:
     """Return the ids of the keyring's keys; None without a keyring."""
-    from core.security.keyring import Keyring
+    from core.security.keyring import key_ids
 
     if data_dir is not None and DataDir(data_dir).secrets.exists():
         return [key_id for key_id, _ in DataDir(data_dir).read_secrets().secret_keys]
     if text := os.environ.get("NIVISCO_SECRET_KEYS"):
         try:
-            return Keyring.parse(text).keys.keys()
+            return key_ids(text)
         except ValueError as error:
             raise ValueError(f"NIVISCO_SECRET_KEYS: {error}") from None
     return None

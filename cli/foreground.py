@@ -92,6 +92,7 @@ async def _serve(serve: Serve, parent: ParentPipes, profiler: Profiler) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop_or_exit, stop, number)
     loop.add_signal_handler(signal.SIGUSR1, profiler.toggle)
+    profiler.register()
     on_hangup(_log_nothing_to_reload)
 
     def ready(address: str) -> None:

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import sys
 
 import click
 
@@ -12,6 +13,8 @@ from cli.settings import config_option
 # TLS handshake writes one.
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
+CORE_DUMPS = "NIVISCO_CORE_DUMPS"
+_PR_SET_DUMPABLE = 4
 _COMMANDS = {
     "up": "cli.up:up",
     "demo": "cli.demo:demo",
@@ -21,6 +24,7 @@ _COMMANDS = {
     "payments": "cli.payments:payments",
     "refunds": "cli.refunds:refunds",
     "queue": "cli.set_aside:queue",
+    "secrets": "cli.sealing:secrets",
     "clock": "cli.test_clock:clock",
     "logs": "cli.log_reader:logs",
     "profile": "cli.profile:profile",
@@ -69,3 +73,20 @@ def main() -> None:
     `nivisco up` starts everything on this machine, with a sandbox in place of the card gateways.
     `nivisco demo` then makes a merchant to try it with, and `nivisco call` sends a request.
     """
+    if os.environ.get(CORE_DUMPS) != "1":
+        forbid_core_dumps()
+
+
+def forbid_core_dumps() -> None:
+    """Keep this process's memory, with its secrets, from core dumps and other processes' debuggers.
+
+    The limit of size is inherited by children. Linux writes no dump for a process that is not
+    dumpable, even to a program that collects them, for which the limit does not count; and only a
+    privileged process can attach to it or read its memory and environment: prctl(2), core(5).
+    """
+    import ctypes
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

@@ -26,6 +26,7 @@ _OPTIONS = {
     "business_id": "--business",
     "decided_by": "--by",
     "id": "ID",
+    "key_id": "The newest key",
     "payment_id": "ID",
     "reason": "--reason",
     "refund_id": "ID",

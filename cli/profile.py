@@ -1,18 +1,18 @@
 """The command `profile`: shows where the processes of a running `up` spend CPU time."""
 
+import fcntl
 import os
 import signal
 import time
 from collections import Counter
 from collections.abc import Collection
-from contextlib import suppress
 from pathlib import Path
 
 import click
 
 from cli.data_dir import DEFAULT_DATA_DIR, DataDir
 from cli.failures import Failure
-from cli.profiler import PROFILE_DIRECTORY, SUFFIX
+from cli.profiler import RUNNING_SUFFIX, SUFFIX
 
 _SHOWN = 25
 _PATIENCE_SECONDS = 10.0
@@ -63,26 +63,23 @@ def profile(data_dir: Path, directory: Path | None, seconds: float) -> None:
 
 def _processes_of(directory: Path) -> list[int]:
     """Return the processes that write profiles into a directory."""
-    setting = f"{PROFILE_DIRECTORY}={directory}".encode()
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # another user's, or it ended
-            variables = (process / "environ").read_bytes().split(b"\0")
-            if setting in variables and _has_profiler(process):
-                found.append(int(process.name))
-    return sorted(found)
+    return sorted(
+        int(file.stem.rpartition("-")[2])
+        for file in directory.glob(f"*-*{RUNNING_SUFFIX}")
+        if _is_running(file)
+    )
 
 
-def _has_profiler(process: Path) -> bool:
-    """Return whether a process of this Python handles SIGUSR1.
-
-    A shell or a database may have the same environment, and use the signal otherwise.
-    """
-    if (process / "exe").readlink() != Path("/proc/self/exe").readlink():
+def _is_running(file: Path) -> bool:
+    """Return whether the process of the file runs: it has locked the file. Else delete the file."""
+    try:
+        with file.open("rb") as opened:
+            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # another user's, or another `profile` deleted it
         return False
-    for line in (process / "status").read_text().splitlines():
-        if line.startswith("SigCgt:"):
-            return bool(int(line.split()[1], 16) >> (signal.SIGUSR1 - 1) & 1)
+    file.unlink(missing_ok=True)
     return False
 
 

@@ -7,6 +7,7 @@ positions only, never values, as collapsed stacks: `caller;callee microseconds`,
 """
 
 import asyncio
+import fcntl
 import logging
 import os
 import signal
@@ -19,6 +20,8 @@ from types import FrameType
 
 PROFILE_DIRECTORY = "NIVISCO_PROFILE_DIRECTORY"
 SUFFIX = ".collapsed"
+RUNNING_SUFFIX = ".running"
+"""Of a file with the id of a process in its name, which that process has locked while it runs."""
 OTHER_THREADS = "(other threads)"
 _INTERVAL_SECONDS = 0.004
 _MOST_SECONDS = 60.0
@@ -34,9 +37,24 @@ class Profiler:
         """Start nothing yet. Without a directory, `toggle` only logs."""
         self._process = process.replace(" ", "-")
         self._directory = Path(directory) if directory else None
+        self._running: int | None = None
         self._end: asyncio.TimerHandle | None = None
         self._nanoseconds: Counter[tuple[str, ...]] = Counter()
         self._thread_time = self._process_time = 0
+
+    def register(self) -> None:
+        """Lock the file by which `nivisco profile` finds this process, which handles SIGUSR1 now.
+
+        It cannot find us by our environment, which nobody can read: see cli.main.
+        """
+        if self._directory is None:
+            return
+        file = self._directory / f"{self._process}-{os.getpid()}{RUNNING_SUFFIX}"
+        try:
+            self._running = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._running, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            _logger.warning("profile not written", extra={"reason": str(error)})
 
     def toggle(self) -> None:
         """Start a profile, or end the running one and write it."""

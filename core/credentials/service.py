@@ -15,7 +15,7 @@ from core.errors import InvalidFields, Reason, Refusal
 from core.gateways.gateway import Account
 from core.idempotency import store as idempotency_store
 from core.ids import ADMIN_BUSINESS_ID
-from core.security.keyring import Keyring, SealBrokenError, sealed_prefixes
+from core.security.keyring import Keyring, SealBrokenError, sealed_prefixes, sealing_key_id
 from core.security.secrets import Secret
 
 logger = logging.getLogger("core")
@@ -38,9 +38,6 @@ _PLAIN_COLUMNS = {
     "authorize": {"api_login_id": "api_login_id"},
 }
 _WEBHOOK_SECRETS = {"stripe": "stripe_webhook_secret", "authorize": "signature_key"}
-
-_CANARY = "canary"
-"""Purpose under which each key of the keyring seals a known word."""
 
 
 class CredentialsService:
@@ -215,18 +212,15 @@ class CredentialsService:
                 columns[_PLAIN_COLUMNS[gateway][name]] = key
             else:
                 columns[sealed_column] = key and self._keyring.seal(
-                    key, business_id=business_id, purpose=_purpose(gateway, env, name)
+                    key,
+                    business_id=business_id,
+                    purpose=store.purpose_of(gateway, sealed_column, env),
                 )
         return columns
 
     def _opened(self, sealed: str, business_id: str, gateway: str, env: str, name: str) -> str:
-        return self._keyring.open(
-            sealed, business_id=business_id, purpose=_purpose(gateway, env, name)
-        )
-
-
-def _purpose(gateway: str, env: str, name: str) -> str:
-    return f"{gateway}/{env}/{name}"
+        purpose = store.purpose_of(gateway, _SEALED_COLUMNS[gateway][name], env)
+        return self._keyring.open(sealed, business_id=business_id, purpose=purpose)
 
 
 def credentials_missing(gateway: str, env: str) -> Refusal:
@@ -251,13 +245,19 @@ async def check_keyring(database: Database, keyring: Keyring) -> None:
         missing = known.keys() - keyring.keys.keys()
         for key_id in known.keys() - missing:
             try:
-                keyring.open(known[key_id], business_id=ADMIN_BUSINESS_ID, purpose=_CANARY)
+                keyring.open(
+                    known[key_id], business_id=ADMIN_BUSINESS_ID, purpose=store.CANARY_PURPOSE
+                )
             except SealBrokenError:
                 raise _wrong_keyring(key_id) from None
+            if sealing_key_id(known[key_id]) != key_id:  # it is another key's canary
+                raise _wrong_keyring(key_id)
         if known and missing == known.keys():
             raise _wrong_keyring(min(missing))
         if keyring.primary_id not in known:
-            sealed = keyring.seal("canary", business_id=ADMIN_BUSINESS_ID, purpose=_CANARY)
+            sealed = keyring.seal(
+                "canary", business_id=ADMIN_BUSINESS_ID, purpose=store.CANARY_PURPOSE
+            )
             await store.insert_canary(transaction, keyring.primary_id, sealed)
     for key_id in sorted(missing):
         await _forget_key(database, key_id)
@@ -269,11 +269,10 @@ async def _forget_key(database: Database, key_id: str) -> None:
     Raises:
         ValueError: something is sealed with the key.
     """
-    prefixes = sealed_prefixes(key_id)
     async with database.snapshot() as transaction:  # it may read for longer than a transaction
-        if await store.are_sealed(transaction, prefixes) or await idempotency_store.uses_key(
-            transaction, key_id, prefixes
-        ):
+        if await store.are_sealed(
+            transaction, sealed_prefixes(key_id)
+        ) or await idempotency_store.uses_key(transaction, key_id):
             raise _wrong_keyring(key_id)
     async with database.transaction() as transaction:
         await store.delete_canary(transaction, key_id)

@@ -7,7 +7,13 @@ from typing import Any
 from sqlalchemy import Table, delete, exists, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from core.database.schema import authorize_credentials, keyring_canaries, stripe_credentials
+from core.database.schema import (
+    SEALED_COLUMNS,
+    authorize_credentials,
+    bound_to,
+    keyring_canaries,
+    stripe_credentials,
+)
 from core.database.transactions import Transaction
 from core.ids import ADMIN_BUSINESS_ID
 
@@ -15,6 +21,8 @@ _TABLES: Mapping[str, Table] = {
     "stripe": stripe_credentials,
     "authorize": authorize_credentials,
 }
+CANARY_PURPOSE = bound_to(keyring_canaries.c.sealed)
+"""Purpose under which each key of the keyring seals a known word."""
 _INSERT: Mapping[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 
 
@@ -25,6 +33,11 @@ class StripeCredentials:
     sealed_secret_key: str = field(repr=False)
     public_key: str
     account_id: str | None
+
+
+def purpose_of(gateway: str, column: str, env: str) -> str:
+    """Return the purpose under which a sealed column of credentials is sealed."""
+    return bound_to(_TABLES[gateway].c[column], env=env)
 
 
 async def insert_credentials(
@@ -140,17 +153,14 @@ async def delete_canary(transaction: Transaction, key_id: str) -> None:
 
 
 async def are_sealed(transaction: Transaction, prefixes: Sequence[str]) -> bool:
-    """Return whether credentials are sealed with one of these prefixes."""
-    columns = (
-        stripe_credentials.c.sealed_secret_key,
-        stripe_credentials.c.sealed_webhook_secret,
-        authorize_credentials.c.sealed_transaction_key,
-        authorize_credentials.c.sealed_signature_key,
-    )
+    """Return whether anything but a canary is sealed with one of these prefixes.
+
+    Reads whole tables.
+    """
     found = or_(
         *(
             exists().where(column.startswith(prefix, autoescape=True))
-            for column in columns
+            for column in SEALED_COLUMNS
             for prefix in prefixes
         )
     )

@@ -140,6 +140,15 @@ def _metadata() -> Column[str]:
     return Column("metadata", Text, nullable=True)
 
 
+def _sealed(name: str, bound_to: str, *, nullable: bool = False) -> Column[str]:
+    """Return the column of a sealed secret: see core.security.keyring.
+
+    `bound_to` is its purpose: the field, and in braces the columns that name its row. It never
+    changes, or what is stored cannot be opened.
+    """
+    return Column(name, Text, nullable=nullable, info={"bound_to": bound_to})
+
+
 def _one_of(column: str, *words: str) -> CheckConstraint:
     listed = ", ".join(f"'{word}'" for word in words)
     return CheckConstraint(f"{column} IN ({listed})", name=f"{column}_is_known")
@@ -172,7 +181,8 @@ keyring_canaries = Table(
     metadata,
     Column("business_id", String(64), primary_key=True),
     Column("key_id", String(64), primary_key=True),
-    Column("sealed", Text, nullable=False),
+    # The row is the key's that seals.
+    _sealed("sealed", "canary"),
 )
 
 stripe_credentials = Table(
@@ -180,9 +190,9 @@ stripe_credentials = Table(
     metadata,
     Column("business_id", String(64), primary_key=True),
     Column("env", String(32), primary_key=True),
-    Column("sealed_secret_key", Text, nullable=False),
+    _sealed("sealed_secret_key", "stripe/{env}/stripe_secret_key"),
     Column("public_key", String(255), nullable=False),
-    Column("sealed_webhook_secret", Text, nullable=True),
+    _sealed("sealed_webhook_secret", "stripe/{env}/stripe_webhook_secret", nullable=True),
     Column("account_id", String(128), nullable=True),
     _moment("created_at"),
     _moment("updated_at"),
@@ -196,8 +206,8 @@ authorize_credentials = Table(
     Column("business_id", String(64), primary_key=True),
     Column("env", String(32), primary_key=True),
     Column("api_login_id", String(64), nullable=False),
-    Column("sealed_transaction_key", Text, nullable=False),
-    Column("sealed_signature_key", Text, nullable=True),
+    _sealed("sealed_transaction_key", "authorize/{env}/transaction_key"),
+    _sealed("sealed_signature_key", "authorize/{env}/signature_key", nullable=True),
     _moment("created_at"),
     _moment("updated_at"),
     ForeignKeyConstraint(["business_id"], ["businesses.business_id"]),
@@ -524,7 +534,7 @@ idempotency_records = Table(
     Column("fingerprint_key_id", String(64), nullable=False),
     Column("api_key_hash", String(64), nullable=False),
     _id("payment_id", nullable=True),
-    Column("sealed_answer", Text, nullable=True),
+    _sealed("sealed_answer", "idempotency/{key}", nullable=True),
     _moment("created_at"),
     _moment("expires_at"),
     # core.idempotency.call.ANSWER_SCHEMA of the core that wrote the answer; NULL is 1.
@@ -963,3 +973,18 @@ decisions = Table(
     _one_of("resolution", "succeeded", "declined", "failed"),
     Index("ix_decisions_business_id_subject", "business_id", "subject", "subject_id", "decided_at"),
 )
+
+SEALED_COLUMNS = tuple(
+    column
+    for table in metadata.sorted_tables
+    if table is not keyring_canaries
+    for column in table.columns
+    if "bound_to" in column.info
+)
+"""What keys of the keyring seal, besides the canary of each."""
+
+
+def bound_to(column: Column[Any], **row: str) -> str:
+    """Return the purpose under which the secret in a sealed column of a row is sealed."""
+    purpose: str = column.info["bound_to"]
+    return purpose.format_map(row)

@@ -3,16 +3,13 @@
 from dataclasses import dataclass
 
 from core.database.schema import (
-    authorize_credentials,
     cards,
     idempotency_records,
-    keyring_canaries,
     payments,
     postings,
     recurring_jobs,
     recurring_occurrences,
     refunds,
-    stripe_credentials,
     wallet_holds,
     wallet_transactions,
     wallets,
@@ -284,14 +281,16 @@ CHECKS = (
         "Every stored secret is sealed with a key of the keyring",
         "The secret cannot be decrypted. Give the core the keyring that sealed it; if that is "
         "lost, the business must store its gateway keys again.",
-        (
-            Query(records_store.stripe_credentials_with_unknown_keys, table=stripe_credentials),
-            Query(
-                records_store.authorize_credentials_with_unknown_keys, table=authorize_credentials
-            ),
-            Query(records_store.records_with_unknown_keys, table=idempotency_records),
-            Query(records_store.canaries_with_unknown_keys, table=keyring_canaries),
-        ),
+        records_store.unknown_key_queries(),
+        needs_keyring=True,
+    ),
+    Check(
+        "old_keys",
+        "Every stored secret is sealed with the first key of the keyring",
+        "The older key is still needed. `nivisco secrets rotate` seals what it sealed with the "
+        "first one.",
+        records_store.old_key_queries(),
+        severity=Verdict.WARNING,
         needs_keyring=True,
     ),
 )

@@ -3,6 +3,7 @@
 Of a secret, only the id of its key is read.
 """
 
+from collections.abc import Iterable
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -12,8 +13,10 @@ from sqlalchemy import (
     ColumnElement,
     ForeignKeyConstraint,
     Select,
+    Table,
     and_,
     case,
+    false,
     func,
     literal,
     or_,
@@ -21,7 +24,7 @@ from sqlalchemy import (
 )
 
 from core.database.schema import (
-    authorize_credentials,
+    SEALED_COLUMNS,
     cards,
     gateway_customers,
     idempotency_records,
@@ -29,12 +32,12 @@ from core.database.schema import (
     metadata,
     payments,
     refunds,
-    stripe_credentials,
 )
 from core.doctor.store import Query, Scope, problem
 from core.security.keyring import sealed_prefixes
 
 UNREAPED_AFTER = timedelta(hours=1)
+_SEALED_TABLES = tuple(dict.fromkeys(each.table for each in SEALED_COLUMNS))
 _OPEN = ("pending", "failed", "needs_review", "held_for_review", "requires_action")
 """Statuses of a payment whose call may have no stored answer: it is in flight, may be retried, or
 left its review for a state that only the gateway can answer."""
@@ -204,26 +207,45 @@ def parent_queries() -> tuple[Query, ...]:
     )
 
 
-def stripe_credentials_with_unknown_keys(scope: Scope) -> Select[Any]:
-    """Stripe credentials that are sealed with a key outside the keyring."""
-    table = stripe_credentials
-    return select(
-        table.c.business_id,
-        table.c.env,
-        literal(table.name).label("table"),
-        _unknown_key_problem(scope, table.c.sealed_secret_key, table.c.sealed_webhook_secret),
-    ).where(scope.contains(table.c.business_id, table.c.env))
+def unknown_key_queries() -> tuple[Query, ...]:
+    """Return a query of each table with sealed columns, and of the keys used before."""
+    tables = [each for each in _SEALED_TABLES if each is not idempotency_records]
+    return (
+        *(Query(partial(rows_with_unknown_keys, table=each), table=each) for each in tables),
+        Query(records_with_unknown_keys, table=idempotency_records),
+        Query(canaries_with_unknown_keys, table=keyring_canaries),
+    )
 
 
-def authorize_credentials_with_unknown_keys(scope: Scope) -> Select[Any]:
-    """Authorize.Net credentials that are sealed with a key outside the keyring."""
-    table = authorize_credentials
-    return select(
-        table.c.business_id,
-        table.c.env,
-        literal(table.name).label("table"),
-        _unknown_key_problem(scope, table.c.sealed_transaction_key, table.c.sealed_signature_key),
-    ).where(scope.contains(table.c.business_id, table.c.env))
+def old_key_queries() -> tuple[Query, ...]:
+    """Return a query of each table with sealed columns."""
+    return tuple(
+        Query(partial(rows_with_old_keys, table=each), table=each) for each in _SEALED_TABLES
+    )
+
+
+def rows_with_unknown_keys(scope: Scope, *, table: Table) -> Select[Any]:
+    """Rows with a secret that is sealed with a key outside the keyring."""
+    columns = _sealed_columns(table)
+    return _sealed_rows(
+        scope,
+        table,
+        ((_has_unknown_key(scope, each), f"{each.name} {_OTHER_KEY}") for each in columns),
+    )
+
+
+def rows_with_old_keys(scope: Scope, *, table: Table) -> Select[Any]:
+    """Rows with a secret that is sealed with a key of the keyring which is not the first one."""
+    first, *older = scope.key_ids
+    return _sealed_rows(
+        scope,
+        table,
+        (
+            (_is_sealed_with(each, key_id), f"{each.name} is sealed with {key_id}, not {first}")
+            for each in _sealed_columns(table)
+            for key_id in older
+        ),
+    )
 
 
 def records_with_unknown_keys(scope: Scope) -> Select[Any]:
@@ -263,14 +285,27 @@ def _ids(scope: Scope) -> list[str]:
     return sorted(scope.key_ids)
 
 
-def _unknown_key_problem(scope: Scope, *columns: Column[Any]) -> ColumnElement[Any]:
-    return problem(
-        *((_has_unknown_key(scope, column), f"{column.name} {_OTHER_KEY}") for column in columns)
+def _sealed_columns(table: Table) -> list[Column[Any]]:
+    return [each for each in SEALED_COLUMNS if each.table is table]
+
+
+def _sealed_rows(
+    scope: Scope, table: Table, problems: Iterable[tuple[ColumnElement[bool], str]]
+) -> Select[Any]:
+    business_id, key = table.primary_key.columns
+    # Without a problem to look for, none is found.
+    cases = list(problems) or [(false(), "")]
+    return select(business_id, key, literal(table.name).label("table"), problem(*cases)).where(
+        scope.contains(business_id, key)
     )
+
+
+def _is_sealed_with(sealed: Column[Any], key_id: str) -> ColumnElement[bool]:
+    prefixes = sealed_prefixes(key_id)
+    return or_(*(func.substr(sealed, 1, len(start)) == start for start in prefixes))
 
 
 def _has_unknown_key(scope: Scope, sealed: Column[Any]) -> ColumnElement[bool]:
     """Return the condition that the prefix names no key of the keyring."""
-    ours = (prefix for key_id in _ids(scope) for prefix in sealed_prefixes(key_id))
-    by_ours = or_(*(func.substr(sealed, 1, len(start)) == start for start in ours))
+    by_ours = or_(*(_is_sealed_with(sealed, key_id) for key_id in _ids(scope)))
     return and_(sealed.is_not(None), case((by_ours, 0), else_=1) == 1)

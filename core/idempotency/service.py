@@ -37,7 +37,7 @@ from core.idempotency.same_request import (
     response_class_of,
     variants,
 )
-from core.security.keyring import Keyring
+from core.security.keyring import Keyring, sealing_key_id
 
 KEY_LIFE = timedelta(hours=24)
 UNKEYED_LIFE = timedelta(hours=1)
@@ -47,7 +47,7 @@ REAP_BATCH = 1000
 TOOK_PLACE_SECONDS = 4.0
 """How long to ask the database whether a commit took place."""
 _PAUSE_SECONDS = 0.2
-_PURPOSE = "idempotency"
+_FINGERPRINT_PURPOSE = "idempotency"
 
 
 class Idempotency:
@@ -236,7 +236,7 @@ class Idempotency:
                     await savepoint.rollback()
                     if exists and call.is_keyed:
                         stored = await store.stored_answer(transaction, call.record_key)
-                        exists = stored is not None and stored == call.sealed_answer
+                        exists = stored is not None and self._is_answer_of(call, stored)
             except (DatabaseUnavailableError, CommitUnknownError) as error:
                 if clock() >= deadline:
                     raise CommitUnknownError(str(error)) from None
@@ -346,18 +346,32 @@ class Idempotency:
 
     def _fingerprint(self, content: bytes, *, business_id: str, key_id: str) -> str:
         return self._keyring.fingerprint(
-            content, key_id=key_id, business_id=business_id, purpose=_PURPOSE
+            content, key_id=key_id, business_id=business_id, purpose=_FINGERPRINT_PURPOSE
         )
+
+    def _is_answer_of(self, call: IdempotentCall, stored: str) -> bool:
+        """Return whether this run sealed the stored answer, which may be sealed again since."""
+        sealed = call.sealed_answer
+        if stored == sealed or sealed is None:
+            return stored == sealed
+        if sealing_key_id(stored) == sealing_key_id(sealed):
+            return False
+        opened = partial(
+            self._keyring.open_bytes,
+            business_id=call.business_id,
+            purpose=store.answer_purpose(call.record_key),
+        )
+        return opened(stored) == opened(sealed)
 
     def _sealed(self, key: store.RecordKey, answer: Answer) -> str:
         return self._keyring.seal_bytes(
-            answer.packed(), business_id=key[0], purpose=f"{_PURPOSE}/{key[1]}"
+            answer.packed(), business_id=key[0], purpose=store.answer_purpose(key)
         )
 
     def _opened(self, key: store.RecordKey, record: store.Record) -> Answer:
         assert record.sealed_answer is not None, "the record has an answer"
         packed = self._keyring.open_bytes(
-            record.sealed_answer, business_id=key[0], purpose=f"{_PURPOSE}/{key[1]}"
+            record.sealed_answer, business_id=key[0], purpose=store.answer_purpose(key)
         )
         return Answer.unpacked(packed, schema=record.answer_schema)
 

@@ -1,6 +1,6 @@
 """SQL of idempotency records."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
@@ -9,8 +9,8 @@ from sqlalchemy import and_, bindparam, delete, exists, func, or_, select, tuple
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.database.bulk_sql import one_of
+from core.database.schema import bound_to, payments, refunds, users
 from core.database.schema import idempotency_records as records
-from core.database.schema import payments, refunds, users
 from core.database.transactions import Transaction
 
 RecordKey = tuple[str, str]
@@ -66,6 +66,11 @@ _IS_CLOSED = or_(
     ),
 )
 """Records that may expire: the rest await the outcome of a payment."""
+
+
+def answer_purpose(key: RecordKey) -> str:
+    """Return the purpose under which the answer of a record is sealed."""
+    return bound_to(records.c.sealed_answer, key=key[1])
 
 
 async def find(
@@ -233,17 +238,9 @@ async def has_answer_for(
     return found.one_or_none() is not None
 
 
-async def uses_key(transaction: Transaction, key_id: str, prefixes: Sequence[str]) -> bool:
-    """Return whether a record has this key's fingerprint, or an answer with one of the prefixes.
-
-    Reads the whole table.
-    """
-    found = exists().where(
-        or_(
-            and_(records.c.fingerprint_key_id == key_id, records.c.fingerprint != ""),
-            *(records.c.sealed_answer.startswith(prefix, autoescape=True) for prefix in prefixes),
-        )
-    )
+async def uses_key(transaction: Transaction, key_id: str) -> bool:
+    """Return whether a record has this key's fingerprint. Reads the whole table."""
+    found = exists().where(records.c.fingerprint_key_id == key_id, records.c.fingerprint != "")
     return bool(await transaction.connection.scalar(select(found)))
 
 

@@ -16,6 +16,7 @@ from core.payments.evidence import Finding
 from core.payments.messages import payment_message
 from core.payments.store import Payment
 from core.refunds.messages import refund_message
+from core.sealing.service import KeyUse
 from core.wallet.messages import wallet_transaction_message
 from nivisco.internal.v1 import operator_pb2 as pb
 from nivisco.payments.v1 import payments_pb2, refunds_pb2
@@ -179,3 +180,15 @@ def _fact(fact: Fact, currency: str) -> pb.GatewayFact:
 
 def _moment(moment: datetime | None) -> Timestamp | None:
     return timestamp(moment) if moment else None
+
+
+def key_use_message(key_id: str, needed_by: str, use: KeyUse) -> pb.KeyUse:
+    """Return the message of what needs a key."""
+    return pb.KeyUse(
+        key_id=key_id,
+        needed_by=needed_by,
+        rows=use.rows,
+        open_rows=use.open_rows,
+        until=_moment(use.until),
+        last_at=_moment(use.last_at),
+    )

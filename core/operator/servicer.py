@@ -4,10 +4,11 @@ from core.business.service import BusinessService
 from core.doctor.messages import examine_response
 from core.doctor.rules import DEFAULT_LIMIT
 from core.doctor.service import DoctorService
-from core.messages import enum_word
+from core.messages import enum_word, timestamp
 from core.money import DEFAULT_CURRENCY
 from core.operator.messages import (
     decision_message,
+    key_use_message,
     set_aside_message,
     shown_message,
     shown_refund_message,
@@ -18,6 +19,7 @@ from core.payments.decisions import Decisions, Operator, Request
 from core.payments.messages import payment_message
 from core.refunds.decisions import RefundDecisions
 from core.refunds.messages import refund_message
+from core.sealing.service import SealingService
 from nivisco.internal.v1 import operator_pb2 as pb
 from nivisco.internal.v1 import operator_pb2_grpc
 
@@ -34,6 +36,7 @@ class OperatorServicer(operator_pb2_grpc.OperatorServiceServicer):
         decisions: Decisions,
         refund_decisions: RefundDecisions,
         service: OperatorService,
+        sealing: SealingService,
     ) -> None:
         """Serve with these use cases."""
         self._business = business
@@ -41,6 +44,7 @@ class OperatorServicer(operator_pb2_grpc.OperatorServiceServicer):
         self._decisions = decisions
         self._refund_decisions = refund_decisions
         self._service = service
+        self._sealing = sealing
 
     async def CreateAdmin(
         self, request: pb.CreateAdminRequest, context: object
@@ -152,4 +156,21 @@ class OperatorServicer(operator_pb2_grpc.OperatorServiceServicer):
         return pb.RetryRefundResponse(
             refund=refund_message(decided.refund),
             decision=decision_message(decided.decision, decided.refund.currency),
+        )
+
+    async def RotateSecrets(
+        self, request: pb.RotateSecretsRequest, context: object
+    ) -> pb.RotateSecretsResponse:
+        """Seal a page of secrets again."""
+        page = await self._sealing.rotate(
+            request.position, request.key_id or None, check_only=request.check_only
+        )
+        return pb.RotateSecretsResponse(
+            key_id=page.key_id,
+            read_at=timestamp(page.read_at),
+            rows=page.rows,
+            resealed=page.resealed,
+            unreadable=page.unreadable,
+            uses=[key_use_message(*key, use) for key, use in sorted(page.uses.items())],
+            next_position=page.next_position,
         )

@@ -1,1 +1,1 @@
-"""Secrets: the keyring and API keys."""
+"""Secrets: the keyring, the services that wrap its keys, and API keys."""

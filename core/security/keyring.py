@@ -4,7 +4,7 @@ import base64
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -36,6 +36,11 @@ def sealed_prefixes(key_id: str) -> list[str]:
     return [f"{version}:{key_id}:" for version in _FORMATS]
 
 
+def sealing_key_id(sealed: str) -> str:
+    """Return the id of the key that sealed a secret, of which the beginning is enough."""
+    return sealed.split(":", 2)[1] if sealed.count(":") > 1 else ""
+
+
 def derived_key(*parts: str) -> str:
     """Return a SHA-256 digest of a sequence of parts, 64 hexadecimal digits."""
     return hashlib.sha256(_associated_data(*parts)).hexdigest()
@@ -44,6 +49,26 @@ def derived_key(*parts: str) -> str:
 def _associated_data(*parts: str) -> bytes:
     # With lengths, because ("ab", "c") and ("a", "bc") must differ.
     return b"".join([len(raw).to_bytes(4, "big") + raw for raw in map(str.encode, parts)])
+
+
+def key_ids(text: str) -> list[str]:
+    """Return the ids of a keyring as `Keyring.parse` reads it, also of wrapped keys.
+
+    Raises:
+        ValueError: an entry is malformed. The message shows no key.
+    """
+    return list(_entries(text))
+
+
+def _entries(text: str) -> dict[str, str]:
+    """Return the encoded keys by id."""
+    keys: dict[str, str] = {}
+    for position, entry in enumerate(text.split(","), start=1):
+        key_id, colon, encoded = entry.strip().partition(":")
+        if not colon or not key_id.isalnum() or key_id in keys:
+            raise ValueError(f"key {position} is not <id>:<base64 of 32 bytes> with its own id")
+        keys[key_id] = encoded
+    return keys
 
 
 @lru_cache(maxsize=64)
@@ -84,19 +109,19 @@ class Keyring:
         return f"Keyring(primary_id={self.primary_id!r}, ids={sorted(self.keys)})"
 
     @classmethod
-    def parse(cls, text: str) -> "Keyring":
+    def parse(cls, text: str, unwrap: Callable[[str], bytes] | None = None) -> "Keyring":
         """Read `id:base64key[,id:base64key…]`; the first one is the primary.
+
+        With `unwrap`, the keys are wrapped and it returns what a wrapped one is.
 
         Raises:
             ValueError: an entry is malformed. The message shows no key.
+            KmsError: as `unwrap` does.
         """
         keys: dict[str, bytes] = {}
-        for position, entry in enumerate(text.split(","), start=1):
-            key_id, colon, encoded = entry.strip().partition(":")
-            if not colon or not key_id.isalnum() or key_id in keys:
-                raise ValueError(f"key {position} is not <id>:<base64 of 32 bytes> with its own id")
+        for position, (key_id, encoded) in enumerate(_entries(text).items(), start=1):
             try:
-                key = base64.b64decode(encoded, validate=True)
+                key = unwrap(encoded) if unwrap else base64.b64decode(encoded, validate=True)
             except ValueError:
                 raise ValueError(f"key {position} ({key_id}) is not base64") from None
             if len(key) != KEY_BYTES:
@@ -145,6 +170,22 @@ class Keyring:
             return AESGCM(key).decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], belongs_to)
         except (InvalidTag, ValueError):  # ValueError: it is too short, or not base64
             raise SealBrokenError(f"key {key_id!r} does not open this secret here") from None
+
+    def is_newest(self, sealed: str) -> bool:
+        """Return whether the primary key sealed a secret, in the present format.
+
+        The beginning of it is enough.
+        """
+        return sealed.startswith(f"{_FORMATS[-1]}:{self.primary_id}:")
+
+    def reseal(self, sealed: str, *, business_id: str, purpose: str) -> str:
+        """Return a secret that was sealed for this business and purpose, as `seal` seals it now.
+
+        Raises:
+            UnknownKeyError, SealBrokenError: as `open` does.
+        """
+        secret = self.open_bytes(sealed, business_id=business_id, purpose=purpose)
+        return self.seal_bytes(secret, business_id=business_id, purpose=purpose)
 
     def fingerprint(self, content: bytes, *, key_id: str, business_id: str, purpose: str) -> str:
         """Return a keyed digest to compare contents by, 64 hexadecimal digits.

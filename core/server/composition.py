@@ -60,6 +60,7 @@ from core.recurring.servicer import RecurringServicer
 from core.refunds.decisions import RefundDecisions
 from core.refunds.service import RefundsService
 from core.refunds.servicer import RefundsServicer
+from core.sealing.service import SealingService
 from core.server import validation
 from core.server.gateway_calls import observe_calls
 from core.server.gauges import BACKLOG_SECONDS, CoreGauges
@@ -273,7 +274,12 @@ def _make_pipeline(settings: CoreSettings, database: Database, services: _Servic
     internal: dict[str, object] = {
         "OccurrencesService": OccurrencesServicer(Claims(database, job_clock), execution),
         "OperatorService": OperatorServicer(
-            services.business, doctor, services.decisions, services.refund_decisions, operator
+            services.business,
+            doctor,
+            services.decisions,
+            services.refund_decisions,
+            operator,
+            SealingService(database, settings.keyring),
         ),
         "TestClockService": TestClockServicer(TestClockService(database, execution, job_clock)),
         "WebhooksService": WebhooksServicer(services.webhooks),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from core.database.engines import POSTGRESQL_CONNECTIONS, POSTGRESQL_LIST_CONNECTIONS
 from core.security.keyring import Keyring
+from core.security.kms import KmsError, kms_of
 from rpc.certificates import MutualTlsFiles, mutual_tls_files
 from rpc.settings import count, metrics_address, seconds
 
@@ -114,9 +115,10 @@ def _required(environ: Mapping[str, str], name: str, example: str) -> str:
 
 def _keyring(environ: Mapping[str, str]) -> Keyring:
     text = _required(environ, "NIVISCO_SECRET_KEYS", "id:base64key, 32 random bytes")
+    kms = kms_of(environ)
     try:
-        return Keyring.parse(text)
-    except ValueError as error:
+        return Keyring.parse(text, kms.unwrap if kms else None)
+    except (ValueError, KmsError) as error:
         raise ValueError(f"NIVISCO_SECRET_KEYS: {error}") from None
 
 

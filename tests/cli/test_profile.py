@@ -44,7 +44,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
 
 def test_every_process_of_an_up_is_profiled(run: tuple[str, Path]) -> None:
     printed, directory = run
-    files = sorted(directory.iterdir())
+    files = sorted(directory.glob("*.collapsed"))
     processes = [file.name.split("-")[0] for file in files]
     assert processes == ["adapter", "core", "sandbox", "scheduler"]
     assert [file for file in files if f"{file}: " not in printed] == []
@@ -52,7 +52,7 @@ def test_every_process_of_an_up_is_profiled(run: tuple[str, Path]) -> None:
 
 
 def test_a_profile_has_only_code_positions(run: tuple[str, Path]) -> None:
-    for file in run[1].iterdir():
+    for file in run[1].glob("*.collapsed"):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         lines = file.read_text().splitlines()
         assert [line for line in lines if not STACK.fullmatch(line)] == []
@@ -72,9 +72,12 @@ def test_a_process_that_has_no_profiler_gets_no_signal(start: Start, tmp_path: P
     waiting = "import signal; print('runs', flush=True); signal.pause()"
     other = start("-c", waiting, NIVISCO_PROFILE_DIRECTORY=directory)
     other.wait_for("runs")
+    of_the_dead = tmp_path / f"core-{other.pid}.running"  # its id was used again
+    of_the_dead.touch()
     result = profiled("--directory", directory)
     assert result.returncode == 1
     assert f"No process of this user profiles into {directory}" in result.stderr
+    assert not of_the_dead.exists()
     other.signal(signal.SIGTERM)
     assert other.wait() == -signal.SIGTERM
 

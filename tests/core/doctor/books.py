@@ -28,7 +28,7 @@ from core.users import store as users_store
 from core.wallet import ledger
 from core.wallet.rules import Direction, Movement, WalletState
 
-RING = Keyring("k1", {"k1": bytes(32)})
+RING = Keyring("k1", {"k1": bytes(32), "older": b"o" * 32})
 
 
 async def write_books(url: str, *, new: bool) -> None:

@@ -1055,6 +1055,20 @@ CASES = [
             table="idempotency_records",
         ),
     ),
+    *(
+        Case(
+            f"{table.name} under an older key",
+            (update(table).where(table.c[key] == row).values({column: "v2:older:AAAA"}),),
+            "old_keys",
+            of(key, row, f"{column} is sealed with older, not k1", table=table.name),
+            verdict=Verdict.WARNING,
+        )
+        for table, key, row, column in (
+            (stripe_credentials, "env", "TEST", "sealed_webhook_secret"),
+            (authorize_credentials, "env", "TEST", "sealed_transaction_key"),
+            (idempotency_records, "key", "key:p-fund", "sealed_answer"),
+        )
+    ),
     Case(
         "metadata that no list finds",
         (payment("P-CHARGE", metadata='{"a":"1"}'),),

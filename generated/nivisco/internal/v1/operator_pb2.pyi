@@ -1436,3 +1436,140 @@ class RetryRefundResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RetryRefundResponse: _TypeAlias = RetryRefundResponse  # noqa: Y015
+
+@_typing.final
+class RotateSecretsRequest(_message.Message):
+    """Request for RotateSecrets."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITION_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    CHECK_ONLY_FIELD_NUMBER: _builtins.int
+    position: _builtins.str
+    """`next_position` of the response before. Empty: the first page."""
+    key_id: _builtins.str
+    """Id of the key to seal with. A core that does not seal with it refuses. Defaults to the first key
+    of the core's keyring.
+    """
+    check_only: _builtins.bool
+    """Whether to only count."""
+    def __init__(
+        self,
+        *,
+        position: _builtins.str = ...,
+        key_id: _builtins.str | None = ...,
+        check_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_key_id", b"_key_id", "key_id", b"key_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_key_id", b"_key_id", "check_only", b"check_only", "key_id", b"key_id", "position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__key_id: _TypeAlias = _typing.Literal["key_id"]  # noqa: Y015
+    _WhichOneofArgType__key_id: _TypeAlias = _typing.Literal["_key_id", b"_key_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__key_id) -> _WhichOneofReturnType__key_id | None: ...
+
+Global___RotateSecretsRequest: _TypeAlias = RotateSecretsRequest  # noqa: Y015
+
+@_typing.final
+class RotateSecretsResponse(_message.Message):
+    """Response for RotateSecrets."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    READ_AT_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    RESEALED_FIELD_NUMBER: _builtins.int
+    UNREADABLE_FIELD_NUMBER: _builtins.int
+    USES_FIELD_NUMBER: _builtins.int
+    NEXT_POSITION_FIELD_NUMBER: _builtins.int
+    key_id: _builtins.str
+    """Id of the key that this core seals with."""
+    rows: _builtins.int
+    """Number of rows of the page."""
+    resealed: _builtins.int
+    """Number of rows that were sealed again."""
+    unreadable: _builtins.int
+    """Number of rows with a secret that does not open. They are unchanged; the core's log names them."""
+    next_position: _builtins.str
+    """Where the next page begins; empty after the last one."""
+    @_builtins.property
+    def read_at(self) -> _timestamp_pb2.Timestamp:
+        """Time of the page."""
+
+    @_builtins.property
+    def uses(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeyUse]:
+        """What needs which key, of this page."""
+
+    def __init__(
+        self,
+        *,
+        key_id: _builtins.str = ...,
+        read_at: _timestamp_pb2.Timestamp | None = ...,
+        rows: _builtins.int = ...,
+        resealed: _builtins.int = ...,
+        unreadable: _builtins.int = ...,
+        uses: _abc.Iterable[Global___KeyUse] | None = ...,
+        next_position: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["read_at", b"read_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_id", b"key_id", "next_position", b"next_position", "read_at", b"read_at", "resealed", b"resealed", "rows", b"rows", "unreadable", b"unreadable", "uses", b"uses"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RotateSecretsResponse: _TypeAlias = RotateSecretsResponse  # noqa: Y015
+
+@_typing.final
+class KeyUse(_message.Message):
+    """What needs a key of the keyring."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    NEEDED_BY_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    OPEN_ROWS_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    LAST_AT_FIELD_NUMBER: _builtins.int
+    key_id: _builtins.str
+    """Id of the key."""
+    needed_by: _builtins.str
+    """The table with secrets that it sealed, or `fingerprints` of idempotency records."""
+    rows: _builtins.int
+    """Number of rows."""
+    open_rows: _builtins.int
+    """Number of those that stay until their payment has an outcome."""
+    @_builtins.property
+    def until(self) -> _timestamp_pb2.Timestamp:
+        """When the last one expires. Absent: they stay."""
+
+    @_builtins.property
+    def last_at(self) -> _timestamp_pb2.Timestamp:
+        """When the newest one was made. Only of `fingerprints`."""
+
+    def __init__(
+        self,
+        *,
+        key_id: _builtins.str = ...,
+        needed_by: _builtins.str = ...,
+        rows: _builtins.int = ...,
+        open_rows: _builtins.int = ...,
+        until: _timestamp_pb2.Timestamp | None = ...,
+        last_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_last_at", b"_last_at", "_until", b"_until", "last_at", b"last_at", "until", b"until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_last_at", b"_last_at", "_until", b"_until", "key_id", b"key_id", "last_at", b"last_at", "needed_by", b"needed_by", "open_rows", b"open_rows", "rows", b"rows", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__last_at: _TypeAlias = _typing.Literal["last_at"]  # noqa: Y015
+    _WhichOneofArgType__last_at: _TypeAlias = _typing.Literal["_last_at", b"_last_at"]  # noqa: Y015
+    _WhichOneofReturnType__until: _TypeAlias = _typing.Literal["until"]  # noqa: Y015
+    _WhichOneofArgType__until: _TypeAlias = _typing.Literal["_until", b"_until"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__last_at) -> _WhichOneofReturnType__last_at | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__until) -> _WhichOneofReturnType__until | None: ...
+
+Global___KeyUse: _TypeAlias = KeyUse  # noqa: Y015

@@ -85,6 +85,11 @@ class OperatorServiceStub:
                 request_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.RetryRefundRequest.SerializeToString,
                 response_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.RetryRefundResponse.FromString,
                 _registered_method=True)
+        self.RotateSecrets = channel.unary_unary(
+                '/nivisco.internal.v1.OperatorService/RotateSecrets',
+                request_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.RotateSecretsRequest.SerializeToString,
+                response_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.RotateSecretsResponse.FromString,
+                _registered_method=True)
 
 
 class OperatorServiceServicer:
@@ -165,6 +170,15 @@ class OperatorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RotateSecrets(self, request, context):
+        """Reads a page of everything that is sealed, and seals again with the first key of the core's
+        keyring what another one sealed. Returns what needs which key then. Repeating it changes
+        nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperatorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -217,6 +231,11 @@ def add_OperatorServiceServicer_to_server(servicer, server):
                     servicer.RetryRefund,
                     request_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.RetryRefundRequest.FromString,
                     response_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.RetryRefundResponse.SerializeToString,
+            ),
+            'RotateSecrets': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateSecrets,
+                    request_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.RotateSecretsRequest.FromString,
+                    response_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.RotateSecretsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -490,6 +509,33 @@ class OperatorService:
             '/nivisco.internal.v1.OperatorService/RetryRefund',
             nivisco_dot_internal_dot_v1_dot_operator__pb2.RetryRefundRequest.SerializeToString,
             nivisco_dot_internal_dot_v1_dot_operator__pb2.RetryRefundResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateSecrets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.internal.v1.OperatorService/RotateSecrets',
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.RotateSecretsRequest.SerializeToString,
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.RotateSecretsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -61,6 +61,11 @@ class OperatorServiceStub:
     """
     RetryRefund: _grpc.UnaryUnaryMultiCallable[_operator_pb2.RetryRefundRequest, _operator_pb2.RetryRefundResponse]
     """Has the core ask the gateway about a refund at once, also one that was set aside."""
+    RotateSecrets: _grpc.UnaryUnaryMultiCallable[_operator_pb2.RotateSecretsRequest, _operator_pb2.RotateSecretsResponse]
+    """Reads a page of everything that is sealed, and seals again with the first key of the core's
+    keyring what another one sealed. Returns what needs which key then. Repeating it changes
+    nothing.
+    """
 
 @_typing.type_check_only
 class OperatorServiceAsyncStub(OperatorServiceStub):
@@ -95,6 +100,11 @@ class OperatorServiceAsyncStub(OperatorServiceStub):
     """
     RetryRefund: _aio.UnaryUnaryMultiCallable[_operator_pb2.RetryRefundRequest, _operator_pb2.RetryRefundResponse]  # type: ignore[assignment]
     """Has the core ask the gateway about a refund at once, also one that was set aside."""
+    RotateSecrets: _aio.UnaryUnaryMultiCallable[_operator_pb2.RotateSecretsRequest, _operator_pb2.RotateSecretsResponse]  # type: ignore[assignment]
+    """Reads a page of everything that is sealed, and seals again with the first key of the core's
+    keyring what another one sealed. Returns what needs which key then. Repeating it changes
+    nothing.
+    """
 
 class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
     """Serves the operator's command line while the core holds the database."""
@@ -186,5 +196,16 @@ class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.RetryRefundResponse, _abc.Awaitable[_operator_pb2.RetryRefundResponse]]:
         """Has the core ask the gateway about a refund at once, also one that was set aside."""
+
+    @_abc_1.abstractmethod
+    def RotateSecrets(
+        self,
+        request: _operator_pb2.RotateSecretsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.RotateSecretsResponse, _abc.Awaitable[_operator_pb2.RotateSecretsResponse]]:
+        """Reads a page of everything that is sealed, and seals again with the first key of the core's
+        keyring what another one sealed. Returns what needs which key then. Repeating it changes
+        nothing.
+        """
 
 def add_OperatorServiceServicer_to_server(servicer: OperatorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

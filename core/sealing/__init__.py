@@ -1,0 +1,1 @@
+"""Sealing again what older keys of the keyring sealed."""
