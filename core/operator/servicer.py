@@ -6,8 +6,10 @@ from core.doctor.rules import DEFAULT_LIMIT
 from core.doctor.service import DoctorService
 from core.messages import enum_word
 from core.money import DEFAULT_CURRENCY
+from core.operator.erasure import Erasure
 from core.operator.messages import (
     decision_message,
+    erased_message,
     set_aside_message,
     shown_message,
     shown_refund_message,
@@ -34,6 +36,7 @@ class OperatorServicer(operator_pb2_grpc.OperatorServiceServicer):
         decisions: Decisions,
         refund_decisions: RefundDecisions,
         service: OperatorService,
+        erasure: Erasure,
     ) -> None:
         """Serve with these use cases."""
         self._business = business
@@ -41,6 +44,7 @@ class OperatorServicer(operator_pb2_grpc.OperatorServiceServicer):
         self._decisions = decisions
         self._refund_decisions = refund_decisions
         self._service = service
+        self._erasure = erasure
 
     async def CreateAdmin(
         self, request: pb.CreateAdminRequest, context: object
@@ -152,4 +156,16 @@ class OperatorServicer(operator_pb2_grpc.OperatorServiceServicer):
         return pb.RetryRefundResponse(
             refund=refund_message(decided.refund),
             decision=decision_message(decided.decision, decided.refund.currency),
+        )
+
+    async def EraseUser(
+        self, request: pb.EraseUserRequest, context: object
+    ) -> pb.EraseUserResponse:
+        """Erase a person."""
+        return erased_message(
+            await self._erasure.erase(
+                request.business_id,
+                request.user_id,
+                Operator(request.decided_by, request.reason),
+            )
         )

@@ -39,6 +39,7 @@ from core.gateways.stripe.gateway import StripeGateway
 from core.idempotency.pipeline import IdempotentRuns
 from core.idempotency.service import REAP_SECONDS, Idempotency
 from core.keys.servicer import KeysServicer
+from core.operator.erasure import Erasure
 from core.operator.service import OperatorService
 from core.operator.servicer import OperatorServicer
 from core.payments.attempts import RENEW_SECONDS
@@ -265,7 +266,12 @@ def _make_pipeline(settings: CoreSettings, database: Database, services: _Servic
     internal: dict[str, object] = {
         "OccurrencesService": OccurrencesServicer(Claims(database, job_clock), execution),
         "OperatorService": OperatorServicer(
-            services.business, doctor, services.decisions, services.refund_decisions, operator
+            services.business,
+            doctor,
+            services.decisions,
+            services.refund_decisions,
+            operator,
+            Erasure(database),
         ),
         "TestClockService": TestClockServicer(TestClockService(database, execution, job_clock)),
         "WebhooksService": WebhooksServicer(services.webhooks),

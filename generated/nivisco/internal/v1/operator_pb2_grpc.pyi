@@ -61,6 +61,12 @@ class OperatorServiceStub:
     """
     RetryRefund: _grpc.UnaryUnaryMultiCallable[_operator_pb2.RetryRefundRequest, _operator_pb2.RetryRefundResponse]
     """Has the core ask the gateway about a refund at once, also one that was set aside."""
+    EraseUser: _grpc.UnaryUnaryMultiCallable[_operator_pb2.EraseUserRequest, _operator_pb2.EraseUserResponse]
+    """Replaces a user's name and email address, deactivates the user, and clears the metadata of the
+    user and of what belongs to them, for good. Payments, movements of wallets and the ids of both
+    stay. Refused while the user has a card, a recurring job that may charge, or an open payment or
+    refund. Repeating it continues what was interrupted.
+    """
 
 @_typing.type_check_only
 class OperatorServiceAsyncStub(OperatorServiceStub):
@@ -95,6 +101,12 @@ class OperatorServiceAsyncStub(OperatorServiceStub):
     """
     RetryRefund: _aio.UnaryUnaryMultiCallable[_operator_pb2.RetryRefundRequest, _operator_pb2.RetryRefundResponse]  # type: ignore[assignment]
     """Has the core ask the gateway about a refund at once, also one that was set aside."""
+    EraseUser: _aio.UnaryUnaryMultiCallable[_operator_pb2.EraseUserRequest, _operator_pb2.EraseUserResponse]  # type: ignore[assignment]
+    """Replaces a user's name and email address, deactivates the user, and clears the metadata of the
+    user and of what belongs to them, for good. Payments, movements of wallets and the ids of both
+    stay. Refused while the user has a card, a recurring job that may charge, or an open payment or
+    refund. Repeating it continues what was interrupted.
+    """
 
 class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
     """Serves the operator's command line while the core holds the database."""
@@ -186,5 +198,17 @@ class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.RetryRefundResponse, _abc.Awaitable[_operator_pb2.RetryRefundResponse]]:
         """Has the core ask the gateway about a refund at once, also one that was set aside."""
+
+    @_abc_1.abstractmethod
+    def EraseUser(
+        self,
+        request: _operator_pb2.EraseUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.EraseUserResponse, _abc.Awaitable[_operator_pb2.EraseUserResponse]]:
+        """Replaces a user's name and email address, deactivates the user, and clears the metadata of the
+        user and of what belongs to them, for good. Payments, movements of wallets and the ids of both
+        stay. Refused while the user has a card, a recurring job that may charge, or an open payment or
+        refund. Repeating it continues what was interrupted.
+        """
 
 def add_OperatorServiceServicer_to_server(servicer: OperatorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
