@@ -25,6 +25,7 @@ _COMMANDS = {
     "refunds": "cli.refunds:refunds",
     "queue": "cli.set_aside:queue",
     "secrets": "cli.sealing:secrets",
+    "user": "cli.user:user",
     "clock": "cli.test_clock:clock",
     "logs": "cli.log_reader:logs",
     "profile": "cli.profile:profile",

@@ -31,6 +31,7 @@ _OPTIONS = {
     "reason": "--reason",
     "refund_id": "ID",
     "transaction_id": "--transaction",
+    "user_id": "ID",
 }
 """The option or argument for each field of a request."""
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -120,6 +121,8 @@ def _why(error: CoreError, target: str) -> str:
         return f"The core refused: {'; '.join(problems) or error.message}."
     if error.reason == "PAYMENT_NOT_FOUND":
         return f"{error.message}. `nivisco call get_payment_records` lists a business's payments."
+    if error.reason == "USER_NOT_FOUND":
+        return f"{error.message}. `nivisco call get_all_users` lists a business's users."
     if error.reason == "PAYMENT_STATE":
         force = (
             " --force decides all the same, and is recorded."

@@ -943,8 +943,8 @@ webhook_events = Table(
 )
 
 decisions = Table(
-    # What operators decided about payments and about work that was set aside. Rows are never
-    # changed or deleted.
+    # What operators decided about payments, about work that was set aside, and about users. Rows are
+    # never changed or deleted.
     "decisions",
     metadata,
     Column("business_id", String(64), primary_key=True),
@@ -968,8 +968,10 @@ decisions = Table(
     CheckConstraint(
         "(action = 'resolve') = (resolution IS NOT NULL)", name="resolution_of_resolve"
     ),
-    _one_of("subject", "payment", "recurring_job", "webhook_event", "refund", "wallet_hold"),
-    _one_of("action", "resolve", "retry", "release"),
+    _one_of(
+        "subject", "payment", "recurring_job", "webhook_event", "refund", "wallet_hold", "user"
+    ),
+    _one_of("action", "resolve", "retry", "release", "erase"),
     _one_of("resolution", "succeeded", "declined", "failed"),
     Index("ix_decisions_business_id_subject", "business_id", "subject", "subject_id", "decided_at"),
 )

@@ -7,8 +7,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from core.due_work.store import SetAside
 from core.gateways.events import Fact
-from core.messages import enum_value, timestamp
+from core.messages import enum_value, env_value, gateway_value, timestamp
 from core.money import Amount, money_message, stored_exponent
+from core.operator.erasure import Erased
 from core.operator.service import Shown, ShownRefund
 from core.operator.store import Cycle, StoredEvent, Work
 from core.payments.decision_rules import Decision, Subject
@@ -17,6 +18,7 @@ from core.payments.messages import payment_message
 from core.payments.store import Payment
 from core.refunds.messages import refund_message
 from core.sealing.service import KeyUse
+from core.users.messages import user_message
 from core.wallet.messages import wallet_transaction_message
 from nivisco.internal.v1 import operator_pb2 as pb
 from nivisco.payments.v1 import payments_pb2, refunds_pb2
@@ -108,6 +110,23 @@ def set_aside_message(row: SetAside) -> pb.SetAside:
         id=row.id,
         error=row.error,
         set_aside_at=timestamp(row.since),
+    )
+
+
+def erased_message(erased: Erased) -> pb.EraseUserResponse:
+    """Return the message of a user after the erasure."""
+    return pb.EraseUserResponse(
+        user=user_message(erased.user),
+        decision=decision_message(erased.decision, erased.user.currency),
+        cleared=erased.cleared,
+        gateway_customers=[
+            pb.GatewayCustomer(
+                gateway=gateway_value(each.gateway),
+                env=env_value(each.env),
+                customer_id=each.customer_id,
+            )
+            for each in erased.customers
+        ],
     )
 
 

@@ -6,9 +6,11 @@ from core.doctor.rules import DEFAULT_LIMIT
 from core.doctor.service import DoctorService
 from core.messages import enum_word, timestamp
 from core.money import DEFAULT_CURRENCY
+from core.operator.erasure import Erasure
 from core.operator.messages import (
     decision_message,
     key_use_message,
+    erased_message,
     set_aside_message,
     shown_message,
     shown_refund_message,
@@ -37,6 +39,7 @@ class OperatorServicer(operator_pb2_grpc.OperatorServiceServicer):
         refund_decisions: RefundDecisions,
         service: OperatorService,
         sealing: SealingService,
+        erasure: Erasure,
     ) -> None:
         """Serve with these use cases."""
         self._business = business
@@ -45,6 +48,7 @@ class OperatorServicer(operator_pb2_grpc.OperatorServiceServicer):
         self._refund_decisions = refund_decisions
         self._service = service
         self._sealing = sealing
+        self._erasure = erasure
 
     async def CreateAdmin(
         self, request: pb.CreateAdminRequest, context: object
@@ -173,4 +177,16 @@ class OperatorServicer(operator_pb2_grpc.OperatorServiceServicer):
             unreadable=page.unreadable,
             uses=[key_use_message(*key, use) for key, use in sorted(page.uses.items())],
             next_position=page.next_position,
+        )
+
+    async def EraseUser(
+        self, request: pb.EraseUserRequest, context: object
+    ) -> pb.EraseUserResponse:
+        """Erase a person."""
+        return erased_message(
+            await self._erasure.erase(
+                request.business_id,
+                request.user_id,
+                Operator(request.decided_by, request.reason),
+            )
         )

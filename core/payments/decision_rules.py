@@ -45,6 +45,7 @@ class Action(StrEnum):
     RESOLVE = "resolve"
     RETRY = "retry"
     RELEASE = "release"
+    ERASE = "erase"
 
 
 class Resolution(StrEnum):
@@ -63,6 +64,7 @@ class Subject(StrEnum):
     WEBHOOK_EVENT = "webhook_event"
     REFUND = "refund"
     WALLET_HOLD = "wallet_hold"
+    USER = "user"
 
 
 @dataclass(frozen=True, slots=True)

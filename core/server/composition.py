@@ -40,6 +40,7 @@ from core.idempotency.pipeline import IdempotentRuns
 from core.idempotency.service import REAP_SECONDS, Idempotency
 from core.keys.servicer import KeysServicer
 from core.metrics import GATEWAY_CALL_SECONDS, REQUEST_SECONDS, WALLET_BATCH_MOVEMENTS
+from core.operator.erasure import Erasure
 from core.operator.service import OperatorService
 from core.operator.servicer import OperatorServicer
 from core.payments.attempts import RENEW_SECONDS
@@ -280,6 +281,7 @@ def _make_pipeline(settings: CoreSettings, database: Database, services: _Servic
             services.refund_decisions,
             operator,
             SealingService(database, settings.keyring),
+            Erasure(database),
         ),
         "TestClockService": TestClockServicer(TestClockService(database, execution, job_clock)),
         "WebhooksService": WebhooksServicer(services.webhooks),

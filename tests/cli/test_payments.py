@@ -1,4 +1,4 @@
-"""`nivisco payments`, `refunds` and `queue` against a real `nivisco up` with its sandbox."""
+"""`nivisco payments`, `refunds`, `queue` and `user` against a real `nivisco up` with its sandbox."""
 
 import json
 import signal
@@ -163,6 +163,44 @@ def refund_of_unknown_outcome(shop: Shop, payment_id: str) -> None:
     assert "The gateway shows no refund with our id." in retried.stdout
     as_json = json.loads(shop.run("refunds", "show", refund_id, "--json").stdout)
     assert [each["action"] for each in as_json["decisions"]] == ["resolve", "retry"]
+
+
+def test_a_person_is_exported_and_erased(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cli.user.PAGE_LIMIT", 2)
+    funded = shop.post("fund_customer", user_id=shop.user_id, amount=50.25)
+    assert funded["success"], funded
+    for _ in range(4):  # three pages
+        shop.post("charge_wallet", user_id=shop.user_id, amount=0.01)
+    key = {"NIVISCO_API_KEY": shop.credentials.api_key}
+    export = ["user", "export", shop.user_id, "--url", shop.url]
+    export += ["--business", shop.credentials.business_id]
+    exported = nivisco(*export, **key)
+    assert exported.exit_code == 0, exported.output
+    person = json.loads(exported.stdout)
+    assert person["user"]["email"] == "alicia@example.com"
+    assert [each["last4"] for each in person["TEST"]["cards"]] == ["4242"]
+    assert person["TEST"]["wallet"]["balance"] == 50.21
+    assert len(person["TEST"]["transactions"]) == 5
+    assert [each["amount"] for each in person["TEST"]["payments"]] == [50.25]
+    assert (person["LIVE"]["payments"], person["recurring_logs"]) == ([], [])
+    unknown = nivisco(*("USR-NONE" if each == shop.user_id else each for each in export), **key)
+    assert (unknown.exit_code, unknown.stdout) == (1, "")
+    assert "get_user_info: User not found (HTTP 404)" in unknown.stderr
+
+    where = ["--business", shop.credentials.business_id, "--reason", "asked", "--by", "ana"]
+    refused = shop.run("user", "erase", shop.user_id, *where)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "ID has 1 cards: remove the cards" in refused.stderr
+    shop.post("remove_card", card_id=person["TEST"]["cards"][0]["card_id"])
+    erased = shop.run("user", "erase", shop.user_id, *where)
+    assert erased.exit_code == 0, erased.output
+    assert f"{shop.user_id} is erased.\n" in erased.stdout
+    assert "stripe TEST  cus_" in erased.stdout
+    left = nivisco(*export, **key).stdout
+    assert "licia" not in left
+    assert json.loads(left)["TEST"]["payments"] == person["TEST"]["payments"]
+    doctor = nivisco("doctor", *shop.core, "--data-dir", str(shop.directory.path))
+    assert doctor.exit_code == 0, doctor.stdout
 
 
 def test_what_cannot_be_done_says_what_to_do(shop: Shop) -> None:

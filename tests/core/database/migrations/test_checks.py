@@ -117,7 +117,7 @@ IMPOSSIBLE: dict[str, dict[str, object]] = {
     "ck_recurring_logs_status_is_known": {"status": "open"},
     "ck_test_clocks_env_is_known": {"env": "LIVE"},
     "ck_test_clocks_ahead_is_not_negative": {"ahead_microseconds": -1},
-    "ck_decisions_subject_is_known": {"subject": "user"},
+    "ck_decisions_subject_is_known": {"subject": "card"},
     "ck_decisions_action_is_known": {"action": "undo", "resolution": None},
     "ck_decisions_resolution_is_known": {"resolution": "paid"},
     "ck_decisions_resolution_of_resolve": {"resolution": None},
