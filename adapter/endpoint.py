@@ -127,7 +127,12 @@ class Endpoint:
             return _error_response(error, action, problems)
         if problems.found:
             raise UnexpectedSuccess(action.name)
-        return JsonResponse(200, action.write(response.message), is_replayed=response.is_replayed)
+        return JsonResponse(
+            200,
+            action.write(response.message),
+            is_replayed=response.is_replayed,
+            acknowledge=response.acknowledge,
+        )
 
     async def _call(
         self,

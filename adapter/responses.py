@@ -1,7 +1,8 @@
 """HTTP responses, each sent in one piece: aiohttp's own, for bodies of every kind, cost more."""
 
+import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPMethod
@@ -25,10 +26,19 @@ _JSON = "application/json; charset=utf-8"
 class Response(web.StreamResponse):
     """A response whose body is complete. An empty body is that of a 304."""
 
-    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+    def __init__(
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        body: bytes,
+        acknowledge: Callable[[bool], None] | None = None,
+    ) -> None:
+        """`acknowledge` is called with whether the connection took the response."""
         super().__init__(status=status, headers=headers)
         self._bytes = body
         self._must_close = False
+        self._acknowledge = acknowledge
+        self._transport: asyncio.Transport | None = None
 
     @property
     def keep_alive(self) -> bool:
@@ -55,6 +65,7 @@ class Response(web.StreamResponse):
         if request.method == HTTPMethod.HEAD:
             self._bytes = b""
         writer = self._payload_writer = request.writer
+        self._transport = request.transport
         status_line = f"HTTP/{version.major}.{version.minor} {self.status} {self.reason}"
         await writer.write_headers(status_line, headers)
         return writer
@@ -63,7 +74,24 @@ class Response(web.StreamResponse):
         """Send headers and body at once."""
         assert not data, "the body is complete"
         assert self._payload_writer is not None, "prepared"
-        await self._payload_writer.write_eof(self._bytes)
+        if self._acknowledge is None:
+            await self._payload_writer.write_eof(self._bytes)
+        else:
+            await self._write_and_acknowledge(self._acknowledge)
+
+    async def _write_and_acknowledge(self, acknowledge: Callable[[bool], None]) -> None:
+        """Send headers and body, and report whether the connection took them.
+
+        Nothing is awaited between the write and the report, unless the client does not read: so the
+        report comes before any later request of the client.
+        """
+        assert self._payload_writer is not None, "prepared"
+        is_sent = False
+        try:
+            await self._payload_writer.write_eof(self._bytes)
+            is_sent = self._transport is not None and not self._transport.is_closing()
+        finally:
+            acknowledge(is_sent)
 
 
 def json_response(content: JsonResponse) -> Response:
@@ -75,7 +103,7 @@ def json_response(content: JsonResponse) -> Response:
         headers[REPLAYED_HEADER] = "true"
     if content.error_code is not None:
         headers[ERROR_CODE_HEADER] = content.error_code
-    response = Response(content.status, headers, content.body.encode())
+    response = Response(content.status, headers, content.body.encode(), content.acknowledge)
     if content is json_responses.REQUEST_TIMEOUT:
         response.force_close()  # RFC 9110, section 15.5.9: the rest of the request is not awaited
     return response

@@ -36,20 +36,23 @@ class Presence:
     """Whether a call's caller still waits. A call runs to its end even if the caller has left."""
 
     left: bool = False
+    is_delivery_recorded: bool = False
+    """Whether it is recorded that the caller received a success, which only an acknowledgement
+    proves. Set by the service that records it, before the call is answered."""
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def is_answered(self) -> bool:
-        """Whether the response was sent to a caller that was still there."""
+        """Whether a caller that was still there has the response, as far as can be known."""
         return self._ended.is_set() and not self.left
 
     def end(self, *, left: bool = False) -> None:
-        """Record that the response was sent, or that the caller left before."""
+        """Record that the caller has the response, or left before."""
         self.left = self.left or left
         self._ended.set()
 
     async def ended(self) -> None:
-        """Wait until the response was sent or the caller left."""
+        """Wait until the caller has the response or left."""
         if not self.left:
             await self._ended.wait()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import grpc
@@ -22,7 +22,7 @@ from grpc_health.v1 import health_pb2
 
 from rpc.addresses import channel_options, grpc_target
 from rpc.catalogue import method_path
-from rpc.core_stream import CallRequest
+from rpc.core_stream import Acknowledge, CallRequest
 from rpc.core_streams import CoreStreams, StreamRefusedError
 from rpc.error_details import FieldProblem
 from rpc.errors import (
@@ -51,6 +51,8 @@ class CoreResponse:
 
     message: Message
     is_replayed: bool
+    acknowledge: Acknowledge | None = field(default=None, compare=False)
+    """To be called when the caller has the response, or has left; None: nobody records that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ class CoreClient:
         timeout_seconds: float,
         field_problems: Sequence[FieldProblem] = (),
     ) -> Message:
-        """Call `method` as `send` does, and return the response message."""
+        """Call `method` as `send` does, and return the response message, which is received then."""
         response = await self.send(
             method,
             request,
@@ -131,6 +133,8 @@ class CoreClient:
             timeout_seconds=timeout_seconds,
             field_problems=field_problems,
         )
+        if response.acknowledge is not None:
+            response.acknowledge(True)
         return response.message
 
     async def send(
@@ -146,7 +150,8 @@ class CoreClient:
 
         With `field_problems`, the core authenticates and validates the request and always refuses
         it. A call that was not sent waits up to RECONNECT_SECONDS for a connection; a call that may
-        have been sent is never sent again.
+        have been sent is never sent again. `acknowledge` of the response, if it is set, tells the
+        core whether the caller received it.
 
         Raises:
             CoreError: the core refused, or did not respond within `timeout_seconds`.
@@ -167,10 +172,11 @@ class CoreClient:
     ) -> CoreResponse:
         if self._streams is None:
             self._streams = CoreStreams(self.target, self._tls, self._service_token)
-        answer = await self._streams.answer(request, reconnect_until)
+        answer, acknowledge = await self._streams.answer(request, reconnect_until)
         if answer.HasField("status"):
             raise status_error(answer.status, is_replayed=answer.is_replayed)
-        return CoreResponse(called.response.FromString(answer.body), answer.is_replayed)
+        response = called.response.FromString(answer.body)
+        return CoreResponse(response, answer.is_replayed, acknowledge)
 
     async def _send_unary(
         self,

@@ -9,6 +9,9 @@
 
 A call was certainly not sent if no frame with it was handed to gRPC, or if the core announced that
 it never read it. Any other call without an answer may have been sent.
+
+An answer may ask to be acknowledged once its caller has it, or to have its call cancelled if the
+caller has left. Both are written at once; a frame that has calls too is one that they ride in.
 """
 
 from __future__ import annotations
@@ -21,7 +24,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass, field
-from typing import Final
+from functools import partial
+from typing import Final, TypeAlias
 
 import grpc
 import grpc.aio
@@ -37,7 +41,7 @@ from rpc.frames import (
     gather,
     parse_frame,
 )
-from rpc.metadata import SERVICE_TOKEN_METADATA
+from rpc.metadata import ACKNOWLEDGES_METADATA, SERVICE_TOKEN_METADATA
 
 logger = logging.getLogger("core.client")
 
@@ -49,11 +53,16 @@ REOPEN_SECONDS: Final = 0.1
 """Pause between the end of a stream and the next attempt."""
 REFUSED_SECONDS: Final = 1.0
 """The same, after the core refused the stream."""
+CLOSE_SECONDS: Final = 2.0
+"""How long a core may take to read the last acknowledgements of a stream that is closed."""
 _REFUSALS: Final = (
     grpc.StatusCode.UNAUTHENTICATED,
     grpc.StatusCode.UNIMPLEMENTED,  # a core from before the streams
 )
 _CANCELLED: Final = grpc.StatusCode.CANCELLED.value[0]
+
+Acknowledge: TypeAlias = Callable[[bool], None]
+"""Tells the core whether a caller has its answer (True), or has left without it. Called once."""
 
 _Stream = grpc.aio.StreamStreamCall[bytes, bytes]
 
@@ -92,6 +101,8 @@ class _SentCall:
     frame: bytes
     answer: asyncio.Future[stream_pb2.CallAnswer]
     is_written: bool = False
+    wants_acknowledgement: bool = False
+    """Whether the answer asks for an acknowledgement, which nobody has given yet."""
 
 
 @dataclass(slots=True)
@@ -107,6 +118,15 @@ class _Opened:
     written: dict[int, _SentCall] = field(default_factory=dict)
     """Calls without an answer, by id; also those whose callers have left."""
     cancelled: list[int] = field(default_factory=list)
+    acknowledged: list[int] = field(default_factory=list)
+    """Calls whose callers have their answers, which asked for an acknowledgement."""
+    lost: list[int] = field(default_factory=list)
+    """Calls whose callers left without their answers, which asked for an acknowledgement."""
+    has_acknowledged: bool = False
+    """Whether the core may still have to read acknowledgements."""
+    is_closing: bool = False
+    """Whether this side ends the stream as soon as what waits is written."""
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when there may be something to write."""
 
@@ -135,20 +155,35 @@ class CoreStream:
             request_serializer=None,
             response_deserializer=None,
         )
-        self._metadata = grpc.aio.Metadata((SERVICE_TOKEN_METADATA, token))
+        self._metadata = grpc.aio.Metadata(
+            (SERVICE_TOKEN_METADATA, token), (ACKNOWLEDGES_METADATA, "true")
+        )
         self._on_change = on_change
         self._opened: _Opened | None = None
         # In a context of its own: the caller that comes first has a request id.
         self._running = asyncio.create_task(self._run(), context=Context())
 
     async def close(self) -> None:
-        """End the stream and close the channel; calls without an answer fail."""
+        """End the stream and close the channel; calls without an answer fail.
+
+        The core reads the acknowledgements first: it would drop those that it has not read.
+        """
+        if (opened := self._opened) is not None and opened.has_acknowledged:
+            opened.is_closing = True
+            opened.wake.set()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await opened.ended.wait()
         self._running.cancel()
         await asyncio.wait([self._running])
         await self._channel.close(None)
 
-    async def answer(self, request: CallRequest) -> stream_pb2.CallAnswer:
+    async def answer(
+        self, request: CallRequest
+    ) -> tuple[stream_pb2.CallAnswer, Acknowledge | None]:
         """Send a call and return its answer. If the caller is cancelled, the core learns that.
+
+        Also returns how to acknowledge the answer, if it asks for that.
 
         Raises:
             NotSentError: the call was not sent; another core may get it.
@@ -163,7 +198,8 @@ class CoreStream:
         call = self._enqueued(opened, request, loop)
         timer = loop.call_at(request.deadline, _expire, opened, call)
         try:
-            return await call.answer
+            answer = await call.answer
+            return answer, partial(_settle, opened, call) if call.wants_acknowledgement else None
         except asyncio.CancelledError:
             _leave(opened, call)
             raise
@@ -250,7 +286,11 @@ class CoreStream:
         """Give answers to their callers, and note that the core drains."""
         for answer in frame.answers:
             call = opened.written.pop(answer.call_id, None)
-            if call is None or call.answer.done():
+            if call is None:
+                continue
+            call.wants_acknowledgement = answer.wants_acknowledgement
+            if call.answer.done():  # its caller has left
+                _leave(opened, call)
                 continue
             if answer.status.code == _CANCELLED:
                 _fail(call, outcome_unknown_error(grpc.StatusCode.DEADLINE_EXCEEDED))
@@ -277,6 +317,7 @@ class CoreStream:
         opened, self._opened = self._opened, None
         if opened is None:
             return
+        opened.ended.set()
         self._on_change()
         for call in opened.waiting:
             _fail(call, NotSentError())
@@ -313,19 +354,29 @@ async def _write(stream: _Stream, opened: _Opened) -> None:
             if batch := _next_batch(opened):
                 opened.wake.set()  # more may wait
                 await stream.write(batch)
+            elif opened.is_closing:
+                await stream.done_writing()
+                return
 
 
 def _next_batch(opened: _Opened) -> bytes:
     """Return the next frame to write, empty if there is none. Its calls count as sent."""
-    if opened.is_ending:
-        # A write to a stream that the core has ended would have gRPC drop the answers before it.
-        return b""
     parts: list[bytes] = []
     size = 0
-    if opened.cancelled:
-        parts.append(stream_pb2.Frame(cancelled_call_ids=opened.cancelled).SerializeToString())
-        size = len(parts[0])
+    if opened.is_ending:
+        # A write to a stream that the core has ended would have gRPC drop the answers before it.
+        # The core does not end it before it has the acknowledgements.
         opened.cancelled = []
+    if opened.cancelled or opened.acknowledged or opened.lost:
+        notes = stream_pb2.Frame(
+            cancelled_call_ids=[*opened.cancelled, *opened.lost],
+            acknowledged_call_ids=opened.acknowledged,
+        )
+        parts.append(notes.SerializeToString())
+        size = len(parts[0])
+        opened.cancelled, opened.acknowledged, opened.lost = [], [], []
+    if opened.is_ending or opened.is_closing:
+        return b"".join(parts)
     batch_bytes = min(BATCH_BYTES, opened.welcome.frame_bytes_max)
     while opened.waiting and len(opened.written) < opened.welcome.unanswered_calls_max:
         call = opened.waiting[0]
@@ -344,9 +395,20 @@ def _next_batch(opened: _Opened) -> bytes:
 
 def _leave(opened: _Opened, call: _SentCall) -> None:
     """Have the core learn that nobody waits for the call."""
-    if call.is_written and call.call_id in opened.written:
+    if call.wants_acknowledgement:
+        _settle(opened, call, is_received=False)
+    elif call.is_written and call.call_id in opened.written:
         opened.cancelled.append(call.call_id)
         opened.wake.set()
+
+
+def _settle(opened: _Opened, call: _SentCall, is_received: bool) -> None:
+    """Have the core learn whether the caller has an answer that asks for it."""
+    assert call.wants_acknowledgement, "once for an answer that asks for it"
+    call.wants_acknowledgement = False
+    (opened.acknowledged if is_received else opened.lost).append(call.call_id)
+    opened.has_acknowledged = True
+    opened.wake.set()
 
 
 def _expire(opened: _Opened, call: _SentCall) -> None:

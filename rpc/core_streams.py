@@ -16,7 +16,7 @@ import grpc.aio
 
 from nivisco.internal.v1 import stream_pb2
 from rpc.addresses import DNS, grpc_target, single_targets, stream_channel_options
-from rpc.core_stream import CallRequest, CoreStream, NotSentError, StreamState
+from rpc.core_stream import Acknowledge, CallRequest, CoreStream, NotSentError, StreamState
 from rpc.errors import not_sent_error
 from rpc.tls import ClientTls
 
@@ -56,8 +56,10 @@ class CoreStreams:
         for stream in self._streams.values():
             await stream.close()
 
-    async def answer(self, request: CallRequest, reconnect_until: float) -> stream_pb2.CallAnswer:
-        """Send a call to one core and return its answer.
+    async def answer(
+        self, request: CallRequest, reconnect_until: float
+    ) -> tuple[stream_pb2.CallAnswer, Acknowledge | None]:
+        """Send a call to one core and return its answer, and how to acknowledge it if it asks.
 
         A call that was certainly not sent is sent to another core, or waits for one until
         `reconnect_until`, a time of the event loop.

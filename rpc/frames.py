@@ -101,14 +101,25 @@ def metadata_of(call: stream_pb2.Call) -> Mapping[str, str | bytes]:
 
 
 def answer_frame(
-    call_id: int, body: bytes, status: status_pb2.Status | None, *, is_replayed: bool
+    call_id: int,
+    body: bytes,
+    status: status_pb2.Status | None,
+    *,
+    is_replayed: bool,
+    wants_acknowledgement: bool = False,
 ) -> bytes:
     """Return the serialized frame of one answer.
 
     A response that fits into no frame becomes a status, as gRPC would have it.
     """
     frame = stream_pb2.Frame()
-    frame.answers.add(call_id=call_id, body=body, status=status, is_replayed=is_replayed)
+    frame.answers.add(
+        call_id=call_id,
+        body=body,
+        status=status,
+        is_replayed=is_replayed,
+        wants_acknowledgement=wants_acknowledgement,
+    )
     raw = frame.SerializeToString()
     if len(raw) <= ANSWER_FRAME_BYTES_MAX:
         return raw

@@ -15,6 +15,9 @@ API_KEY_METADATA = "x-api-key"
 
 SERVICE_TOKEN_METADATA = "x-service-token"  # noqa: S105 - the name of the metadata, not a token
 
+ACKNOWLEDGES_METADATA = "x-acknowledges"
+"""`true`: the client of a stream acknowledges the answers that ask for it."""
+
 REQUEST_ID_METADATA = "x-request-id"
 
 FIELD_PROBLEMS_METADATA = "x-field-problems-bin"

@@ -1,8 +1,8 @@
 """Builds HTTP statuses and JSON bodies of responses; the five documented errors are verbatim."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import grpc
@@ -47,6 +47,8 @@ class JsonResponse:
     """Whether the response is the stored one of an earlier request with the same key."""
     error_code: str | None = None
     """The code of an error, for the header `X-Error-Code`: the documented bodies have none."""
+    acknowledge: Callable[[bool], None] | None = field(default=None, compare=False)
+    """To be called with whether the response was sent; None: nobody records that."""
 
 
 def _fixed(status: int, code: str, error: str) -> JsonResponse:

@@ -1,9 +1,11 @@
 """Delivery of successes to callers without a key: who responds, and whether a caller received it.
 
 A success counts as unanswered until its delivery is recorded, so that a caller that received
-nothing and retries is not charged twice. That note alone is deferred: one transaction records what
-gathered while the last one ran, and begins RECORD_GAP_SECONDS after it at the earliest. Until then
-this core knows from its memory who received what, and equal requests at other cores wait.
+nothing and retries is not charged twice. Its presence says whether a caller did: on a stream it
+ends with an acknowledgement (`core.server.stream_connection`). That note alone is deferred: one
+transaction records what gathered while the last one ran, and begins RECORD_GAP_SECONDS after it at
+the earliest. Until then this core knows from its memory who received what, and equal requests at
+other cores wait.
 
     the callers of a success               recorded
     one received it                        answered; an equal request is another charge

@@ -87,6 +87,7 @@ class PaymentsService:
             InvalidFields: the amount or currency cannot be charged.
             Replay: the key has an answer.
         """
+        current_presence().is_delivery_recorded = not request.is_keyed
         found = await self._beginning.start_or_find(caller, request)
         match found:
             case Payment():

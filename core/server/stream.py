@@ -12,7 +12,7 @@ from core.authentication.service import AuthenticationService
 from core.server.pipeline import Pipeline
 from core.server.stream_connection import StreamConnection
 from rpc.frames import STREAM_METHOD, STREAM_SERVICE, FrameError
-from rpc.metadata import SERVICE_TOKEN_METADATA
+from rpc.metadata import ACKNOWLEDGES_METADATA, SERVICE_TOKEN_METADATA
 
 logger = logging.getLogger("core")
 
@@ -80,8 +80,12 @@ class Streams(_GenericRpcHandler):
         # Otherwise the first write sends it, and an abort during that write sends it again: gRPC
         # refuses that, and the peer would never learn that its stream ended.
         await context.send_initial_metadata(())
+        acknowledges = metadata.get(ACKNOWLEDGES_METADATA) == "true"
+        connection = StreamConnection(
+            self._pipeline, context, self._frame_bytes_max, acknowledges=acknowledges
+        )
         try:
-            await self._serve(StreamConnection(self._pipeline, context, self._frame_bytes_max))
+            await self._serve(connection)
         except FrameError as error:
             extra = {"peer": peer, "code": error.code.name, "reason": str(error)}
             if error.code is grpc.StatusCode.CANCELLED:  # as a process that ends

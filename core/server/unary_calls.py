@@ -50,5 +50,9 @@ class UnaryCalls(_GenericRpcHandler):
 
 
 def _end(presence: Presence, context: Any) -> None:
-    """Record the end of the call: the answer is sent, or the caller left."""
+    """Record the end of the call: the answer is handed to gRPC, or the caller left.
+
+    gRPC does not tell a server whether the client has read the answer, so one that is lost after
+    this counts as received (https://grpc.io/docs/what-is-grpc/core-concepts/, RPC termination).
+    """
     presence.end(left=context.cancelled())

@@ -436,7 +436,8 @@ class Clients:
             return
         if trigger.kind == "import_customer" and not self._customers_to_import:
             return
-        gives_up = self._rng.random() < GIVES_UP and not trigger.loses_request
+        must_retry = trigger.loses_request or trigger.needs_retry
+        gives_up = self._rng.random() < GIVES_UP and not must_retry
         kind = trigger.kind if trigger.slows_gateway else self.at_a_gateway(trigger.kind)
         if not self.wallets.can(kind) or not self.authorizations.can(kind):
             return

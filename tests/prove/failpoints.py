@@ -1,17 +1,18 @@
 """Failpoints: the named places, around each commit, gateway call and frame, where a core is killed.
 
 Production code has none: the test's core adds them (`tests.prove.core_process`). A failpoint is
-"<place>.before" or "<place>.after". A place is the name that core/ gives a transaction, an action
-that commits once, a gateway's verb, or the reading or writing of a stream's frame with calls or
-answers. So a newly named transaction is a new failpoint.
+"<place>.before" or "<place>.after", or LOST_ANSWERS. A place is the name that core/ gives a
+transaction, an action that commits once, a gateway's verb, or the reading or writing of a stream's
+frame with calls or answers. So a newly named transaction is a new failpoint.
 """
 
+import asyncio
 import os
 import re
 import secrets
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -52,6 +53,11 @@ _VERB_OF_METHOD: Final = {
 }
 _FRAMES: Final = ("frame.read", "frame.write")
 """Before `read`, no call of the frame was accepted; after `write`, the answers were sent."""
+LOST_ANSWERS: Final = "frame.lose.after"
+"""Killed some time after a frame with an answer whose delivery is recorded was written and lost: a
+peer whose connection breaks drops what has arrived and is not read."""
+LOST_SECONDS: Final = 0.2
+"""That time: a core that takes a written answer for a received one has recorded it by then."""
 CUT: Final = "CUT at"
 """In the journal, before the place at which a connection was cut."""
 CUT_EVERY: Final = 50
@@ -82,7 +88,8 @@ def failpoints() -> list[str]:
     """Return the names of all failpoints."""
     verbs = [f"gateway.{verb}" for verb in dict.fromkeys(_VERB_OF_METHOD.values())]
     places = [*transactions(), *actions(), *verbs, *_FRAMES]
-    return [f"{place}.{side}" for place in places for side in ("before", "after")]
+    sides = [f"{place}.{side}" for place in places for side in ("before", "after")]
+    return [*sides, LOST_ANSWERS]
 
 
 class Failpoints:
@@ -97,6 +104,10 @@ class Failpoints:
     def arm(self, point: str | None, hits: int = 1) -> None:
         """Kill this process at its `hits`-th pass of the failpoint from now on; None: never."""
         self._armed = (point, hits) if point else None
+
+    def is_next(self, point: str) -> bool:
+        """Return whether the next pass of the failpoint kills this process."""
+        return self._armed == (point, 1)
 
     def hit(self, point: str) -> None:
         """Record that a failpoint is reached; does not return if it is the armed one."""
@@ -151,6 +162,26 @@ def with_failpoints(gateway: type[_Gateway], points: Failpoints) -> type[_Gatewa
     return type(f"{gateway.__name__}WithFailpoints", (gateway,), methods)
 
 
+def _has_recorded(answers: Iterable[stream_pb2.CallAnswer], callers: list[Presence]) -> bool:
+    """Return whether the delivery of an answer is recorded, when it is acknowledged or written."""
+    return any(answer.wants_acknowledgement for answer in answers) or any(
+        presence.is_delivery_recorded for presence in callers
+    )
+
+
+async def _lose_if_armed(
+    points: Failpoints, answers: Iterable[stream_pb2.CallAnswer], callers: list[Presence]
+) -> None:
+    """Pass LOST_ANSWERS: if it is armed, the answers are lost, and count as written meanwhile."""
+    if not _has_recorded(answers, callers):
+        return
+    if points.is_next(LOST_ANSWERS):
+        for presence in callers:
+            presence.end()
+        await asyncio.sleep(LOST_SECONDS)
+    points.hit(LOST_ANSWERS)
+
+
 def stream_with_failpoints(points: Failpoints) -> type[StreamConnection]:
     """Return a subclass of the stream with failpoints around each frame of calls or answers."""
 
@@ -163,15 +194,17 @@ def stream_with_failpoints(points: Failpoints) -> type[StreamConnection]:
                 points.hit_frame("frame.read.after")
 
         async def _write_batch(self, frame: bytes, callers: list[Presence]) -> None:
+            answers = stream_pb2.Frame.FromString(frame).answers
             try:
-                if callers:
+                if answers:
                     points.hit_frame("frame.write.before")
             except FrameError:
                 for presence in callers:
                     presence.end(left=True)
                 raise
+            await _lose_if_armed(points, answers, callers)
             await super()._write_batch(frame, callers)
-            if callers:
+            if answers:
                 points.hit_frame("frame.write.after")
 
     return StreamConnectionWithFailpoints

@@ -20,6 +20,7 @@ from core.recurring.following import CycleFollower
 from core.refunds import attempts as refund_attempts
 from core.refunds import store as refunds_store
 from core.refunds.decisions import RefundDecisions
+from core.server.stream_connection import StreamConnection
 from core.wallet import hold_store, ledger
 from core.wallet.hold_rules import HoldStatus
 from core.wallet.rules import Direction
@@ -221,3 +222,12 @@ def card_events_end_first() -> None:
         return await completed(self, source, event)
 
     patch(WebhooksService, "_completed", done_first)
+
+
+def written_answers_count_as_received() -> None:
+    serve = StreamConnection.__init__
+
+    def unacknowledged(self: StreamConnection, *arguments: Any, **known: Any) -> None:
+        serve(self, *arguments, **known | {"acknowledges": False})
+
+    patch(StreamConnection, "__init__", unacknowledged)

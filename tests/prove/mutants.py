@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from tests.prove import later_mutations, mutations
+from tests.prove.failpoints import LOST_ANSWERS
 from tests.prove.gateway_faults import LOST_AND_UNLISTED
 from tests.prove.plays import PLAYS
 from tests.prove.scenario import CHARGES_ONLY, Mode, Scenario
@@ -192,6 +193,11 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "a payment is marked as answered before the response is sent",
         mutations.answered_is_set_with_the_outcome,
         (f"{_WRITTEN}.after",),
+    ),
+    "written_is_received": Mutant(
+        "an answer counts as received when it is written, and not when it is acknowledged",
+        later_mutations.written_answers_count_as_received,
+        (LOST_ANSWERS,),
     ),
     "nothing_sweeps": Mutant("the sweep does nothing", mutations.nothing_sweeps, (_SWEPT,)),
     "sweep_closes_in_flight": Mutant(

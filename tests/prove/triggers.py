@@ -61,6 +61,8 @@ class Trigger:
     """Whether no other operation reaches it."""
     loses_request: bool = False
     """Whether a charge at Authorize.Net must be lost on the way, with an unknown outcome."""
+    needs_retry: bool = False
+    """Whether its client must retry, as only that shows an error."""
     slows_gateway: bool = False
     """Whether a charge must outlast a lease renewal."""
     passes_seconds: float = 0.0
@@ -172,6 +174,7 @@ _TRIGGERS: Final = {
     ),
     "frame.read": _CHARGE,
     "frame.write": _CHARGE,
+    "frame.lose": Trigger("fund", is_keyed=False, needs_retry=True),
     "RegisterBusiness": Trigger("register", is_keyed=None, is_exclusive=True),
     "ModifyBusiness": Trigger("modify_business", is_keyed=None, is_exclusive=True),
     "ChangeApiKey": Trigger("change_api_key", is_keyed=None, is_exclusive=True),

@@ -529,3 +529,138 @@ def test_the_server_allows_the_pings_that_keep_an_idle_stream() -> None:
     interval = client["grpc.keepalive_time_ms"]
     assert client["grpc.http2.max_pings_without_data"] == 0
     assert all(least < int(interval) for _, least in SERVER_OPTIONS)
+
+
+async def asked(client: CoreClient, core: ScriptedCore) -> tuple[ScriptedStream, CoreResponse, int]:
+    """Return a stream, and the response to a call that asked to be acknowledged, with its id."""
+    running = start_call(client)
+    stream = await core.welcomed_stream()
+    call = await stream.call()
+    await stream.answer(call, wants_acknowledgement=True)
+    return stream, await running, call.id
+
+
+@pytest.mark.parametrize("is_received", [True, False])
+async def test_the_core_learns_what_became_of_an_answer_that_asks_for_it(
+    core: ScriptedCore, *, is_received: bool
+) -> None:
+    async with client_of(core) as client:
+        stream, response, call_id = await asked(client, core)
+        assert response.acknowledge is not None
+        response.acknowledge(is_received)
+        frame = await stream.frame()
+        assert list(frame.acknowledged_call_ids) == [call_id] * is_received
+        assert list(frame.cancelled_call_ids) == [call_id] * (not is_received)
+        stream.end()
+
+
+async def test_acknowledgements_ride_with_the_next_calls(core: ScriptedCore) -> None:
+    async with client_of(core) as client:
+        stream, response, call_id = await asked(client, core)
+        assert response.acknowledge is not None
+        running = start_call(client, "next")
+        response.acknowledge(True)
+        frame = await stream.frame()
+        assert list(frame.acknowledged_call_ids) == [call_id]
+        assert [business_of(call) for call in frame.calls] == ["next"]
+        await stream.answer(frame.calls[0])
+        assert (await running).acknowledge is None
+        stream.end()
+
+
+async def test_a_client_that_only_calls_has_what_it_got(core: ScriptedCore) -> None:
+    async with client_of(core) as client:
+        running = asyncio.create_task(
+            client.call(
+                VALIDATE,
+                authentication_pb2.ValidateBusinessRequest(),
+                Credentials("B", "key"),
+                timeout_seconds=PATIENCE_SECONDS,
+            )
+        )
+        stream = await core.welcomed_stream()
+        call = await stream.call()
+        await stream.answer(call, wants_acknowledgement=True)
+        await running
+        assert list((await stream.frame()).acknowledged_call_ids) == [call.id]
+        stream.end()
+
+
+async def test_an_answer_whose_caller_left_meanwhile_is_not_acknowledged(
+    core: ScriptedCore,
+) -> None:
+    async with client_of(core) as client:
+        leaving = start_call(client)
+        stream = await core.welcomed_stream()
+        call = await stream.call()
+        leaving.cancel()
+        assert list((await stream.frame()).cancelled_call_ids) == [call.id]
+        await stream.answer(call, wants_acknowledgement=True)  # it had been written before
+        frame = await stream.frame()
+        assert list(frame.cancelled_call_ids) == [call.id]
+        assert not frame.acknowledged_call_ids
+        stream.end()
+
+
+async def test_a_caller_that_leaves_in_the_turn_of_its_answer_is_not_acknowledged(
+    core: ScriptedCore,
+) -> None:
+    async with client_of(core) as client:
+        leaving = start_call(client)
+        stream = await core.welcomed_stream()
+        call = await stream.call()
+        answer = stream_pb2.CallAnswer(call_id=call.id, wants_acknowledgement=True)
+        assert client._streams is not None
+        own = client._streams._usable[0]
+        assert own._opened is not None
+        own._take(own._opened, stream_pb2.Frame(answers=[answer]))
+        leaving.cancel()
+        assert list((await stream.frame()).cancelled_call_ids) == [call.id]
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        stream.end()
+
+
+async def test_an_answer_is_acknowledged_to_a_core_that_accepts_no_more_calls(
+    start_core: StartCore,
+) -> None:
+    async with connected(await start_core(), await start_core()) as (client, (stops, stays)):
+        running = [start_call(client) for _ in range(2)]
+        accepted, other = await stops.call(), await stays.call()
+        await stops.drain(last_call_id=accepted.id)
+        await until_usable(client, 1)
+        await stops.answer(accepted, wants_acknowledgement=True)
+        await stays.answer(other)
+        for response in await asyncio.gather(*running):
+            if response.acknowledge is not None:
+                response.acknowledge(True)
+        assert list((await stops.frame()).acknowledged_call_ids) == [accepted.id]
+        stops.end()
+
+
+async def test_a_client_closes_once_the_core_has_read_what_it_acknowledged(
+    core: ScriptedCore,
+) -> None:
+    async with client_of(core) as client:
+        stream, response, call_id = await asked(client, core)
+        assert response.acknowledge is not None
+        response.acknowledge(True)
+        closing = asyncio.create_task(client.close())
+        assert list((await stream.frame()).acknowledged_call_ids) == [call_id]
+        with pytest.raises(AssertionError, match="the client ended the stream"):
+            await stream.frame()
+        assert not closing.done()
+        stream.end()
+        await closing
+
+
+async def test_a_client_closes_although_the_core_does_not_read(
+    core: ScriptedCore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(core_stream, "CLOSE_SECONDS", 0.01)
+    async with client_of(core) as client:
+        _, response, _ = await asked(client, core)
+        assert response.acknowledge is not None
+        response.acknowledge(True)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await client.close()

@@ -79,11 +79,11 @@ def open_stream(client: CoreClient, token: str = OPERATOR_TOKEN) -> Peer:
     return stream_on(client._channel, token)
 
 
-def stream_on(channel: grpc.aio.Channel, token: str) -> Peer:
+def stream_on(channel: grpc.aio.Channel, token: str, *more: tuple[str, str]) -> Peer:
     connect: Any = channel.stream_stream(
         f"/{STREAM_SERVICE}/{STREAM_METHOD}", request_serializer=None, response_deserializer=None
     )
-    return Peer(connect(None, metadata=grpc.aio.Metadata((SERVICE_TOKEN_METADATA, token))))
+    return Peer(connect(None, metadata=grpc.aio.Metadata((SERVICE_TOKEN_METADATA, token), *more)))
 
 
 @asynccontextmanager

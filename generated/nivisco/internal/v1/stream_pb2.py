@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n nivisco/internal/v1/stream.proto\x12\x13nivisco.internal.v1\x1a\x17google/rpc/status.proto\"\xd9\x01\n\x05\x46rame\x12(\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32\x19.nivisco.internal.v1.Call\x12\x1a\n\x12\x63\x61ncelled_call_ids\x18\x02 \x03(\x04\x12\x30\n\x07\x61nswers\x18\x03 \x03(\x0b\x32\x1f.nivisco.internal.v1.CallAnswer\x12-\n\x07welcome\x18\x04 \x01(\x0b\x32\x1c.nivisco.internal.v1.Welcome\x12)\n\x05\x64rain\x18\x05 \x01(\x0b\x32\x1a.nivisco.internal.v1.Drain\"Q\n\x07Welcome\x12\x1c\n\x14unanswered_calls_max\x18\x01 \x01(\r\x12\x17\n\x0f\x66rame_bytes_max\x18\x02 \x01(\r\x12\x0f\n\x07methods\x18\x03 \x03(\t\"3\n\x05\x44rain\x12\x19\n\x0clast_call_id\x18\x01 \x01(\x04H\x00\x88\x01\x01\x42\x0f\n\r_last_call_id\"\xba\x01\n\x04\x43\x61ll\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x39\n\x08metadata\x18\x03 \x03(\x0b\x32\'.nivisco.internal.v1.Call.MetadataEntry\x12\x0c\n\x04\x62ody\x18\x04 \x01(\x0c\x12\x1c\n\x14timeout_milliseconds\x18\x05 \x01(\r\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"d\n\nCallAnswer\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x04\x12\x0c\n\x04\x62ody\x18\x02 \x01(\x0c\x12\"\n\x06status\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status\x12\x13\n\x0bis_replayed\x18\x04 \x01(\x08\x32V\n\rStreamService\x12\x45\n\x07\x43onnect\x12\x1a.nivisco.internal.v1.Frame\x1a\x1a.nivisco.internal.v1.Frame(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n nivisco/internal/v1/stream.proto\x12\x13nivisco.internal.v1\x1a\x17google/rpc/status.proto\"\xf8\x01\n\x05\x46rame\x12(\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32\x19.nivisco.internal.v1.Call\x12\x1a\n\x12\x63\x61ncelled_call_ids\x18\x02 \x03(\x04\x12\x30\n\x07\x61nswers\x18\x03 \x03(\x0b\x32\x1f.nivisco.internal.v1.CallAnswer\x12-\n\x07welcome\x18\x04 \x01(\x0b\x32\x1c.nivisco.internal.v1.Welcome\x12)\n\x05\x64rain\x18\x05 \x01(\x0b\x32\x1a.nivisco.internal.v1.Drain\x12\x1d\n\x15\x61\x63knowledged_call_ids\x18\x06 \x03(\x04\"Q\n\x07Welcome\x12\x1c\n\x14unanswered_calls_max\x18\x01 \x01(\r\x12\x17\n\x0f\x66rame_bytes_max\x18\x02 \x01(\r\x12\x0f\n\x07methods\x18\x03 \x03(\t\"3\n\x05\x44rain\x12\x19\n\x0clast_call_id\x18\x01 \x01(\x04H\x00\x88\x01\x01\x42\x0f\n\r_last_call_id\"\xba\x01\n\x04\x43\x61ll\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x39\n\x08metadata\x18\x03 \x03(\x0b\x32\'.nivisco.internal.v1.Call.MetadataEntry\x12\x0c\n\x04\x62ody\x18\x04 \x01(\x0c\x12\x1c\n\x14timeout_milliseconds\x18\x05 \x01(\r\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"\x83\x01\n\nCallAnswer\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x04\x12\x0c\n\x04\x62ody\x18\x02 \x01(\x0c\x12\"\n\x06status\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status\x12\x13\n\x0bis_replayed\x18\x04 \x01(\x08\x12\x1d\n\x15wants_acknowledgement\x18\x05 \x01(\x08\x32V\n\rStreamService\x12\x45\n\x07\x43onnect\x12\x1a.nivisco.internal.v1.Frame\x1a\x1a.nivisco.internal.v1.Frame(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,17 +35,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CALL_METADATAENTRY']._loaded_options = None
   _globals['_CALL_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_FRAME']._serialized_start=83
-  _globals['_FRAME']._serialized_end=300
-  _globals['_WELCOME']._serialized_start=302
-  _globals['_WELCOME']._serialized_end=383
-  _globals['_DRAIN']._serialized_start=385
-  _globals['_DRAIN']._serialized_end=436
-  _globals['_CALL']._serialized_start=439
-  _globals['_CALL']._serialized_end=625
-  _globals['_CALL_METADATAENTRY']._serialized_start=578
-  _globals['_CALL_METADATAENTRY']._serialized_end=625
-  _globals['_CALLANSWER']._serialized_start=627
-  _globals['_CALLANSWER']._serialized_end=727
-  _globals['_STREAMSERVICE']._serialized_start=729
-  _globals['_STREAMSERVICE']._serialized_end=815
+  _globals['_FRAME']._serialized_end=331
+  _globals['_WELCOME']._serialized_start=333
+  _globals['_WELCOME']._serialized_end=414
+  _globals['_DRAIN']._serialized_start=416
+  _globals['_DRAIN']._serialized_end=467
+  _globals['_CALL']._serialized_start=470
+  _globals['_CALL']._serialized_end=656
+  _globals['_CALL_METADATAENTRY']._serialized_start=609
+  _globals['_CALL_METADATAENTRY']._serialized_end=656
+  _globals['_CALLANSWER']._serialized_start=659
+  _globals['_CALLANSWER']._serialized_end=790
+  _globals['_STREAMSERVICE']._serialized_start=792
+  _globals['_STREAMSERVICE']._serialized_end=878
 # @@protoc_insertion_point(module_scope)

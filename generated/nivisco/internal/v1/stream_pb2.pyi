@@ -32,14 +32,16 @@ class Frame(_message.Message):
     ANSWERS_FIELD_NUMBER: _builtins.int
     WELCOME_FIELD_NUMBER: _builtins.int
     DRAIN_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGED_CALL_IDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___Call]:
         """Calls. Sent by the client only."""
 
     @_builtins.property
     def cancelled_call_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Ids of calls whose callers no longer wait. Their work continues, and they are answered. Sent by
-        the client only.
+        """Ids of calls whose callers no longer wait. Their work continues, and they are answered. The id of
+        an answered call that asked for an acknowledgement: its caller has left without the answer. Sent
+        by the client only.
         """
 
     @_builtins.property
@@ -54,6 +56,13 @@ class Frame(_message.Message):
     def drain(self) -> Global___Drain:
         """Announces the end of the stream. Sent by the core only."""
 
+    @_builtins.property
+    def acknowledged_call_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Ids of calls whose callers have the answer, for answers that asked for it. They count from before
+        the calls of the same frame. Sent by the client only, also after the last call that a core
+        accepts. Ids of other calls are ignored.
+        """
+
     def __init__(
         self,
         *,
@@ -62,10 +71,11 @@ class Frame(_message.Message):
         answers: _abc.Iterable[Global___CallAnswer] | None = ...,
         welcome: Global___Welcome | None = ...,
         drain: Global___Drain | None = ...,
+        acknowledged_call_ids: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "calls", b"calls", "cancelled_call_ids", b"cancelled_call_ids", "drain", b"drain", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_call_ids", b"acknowledged_call_ids", "answers", b"answers", "calls", b"calls", "cancelled_call_ids", b"cancelled_call_ids", "drain", b"drain", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -107,7 +117,9 @@ Global___Welcome: _TypeAlias = Welcome  # noqa: Y015
 
 @_typing.final
 class Drain(_message.Message):
-    """Announcement that a core stops. It answers all calls that it accepted."""
+    """Announcement that a core stops. It answers all calls that it accepted, and ends the stream once
+    those answers are acknowledged that asked for it, or 5 seconds passed since the last of them.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -204,12 +216,18 @@ class CallAnswer(_message.Message):
     BODY_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     IS_REPLAYED_FIELD_NUMBER: _builtins.int
+    WANTS_ACKNOWLEDGEMENT_FIELD_NUMBER: _builtins.int
     call_id: _builtins.int
     """Id of the call."""
     body: _builtins.bytes
     """Serialized response, empty if the call was refused or cancelled."""
     is_replayed: _builtins.bool
     """Whether this is the replay of an earlier answer to the same idempotency key."""
+    wants_acknowledgement: _builtins.bool
+    """Whether the client is to acknowledge the answer once the caller has it, or to cancel the call if
+    the caller has left. The core then records the delivery. Until then, and if the stream ends
+    before, the caller counts as one that has no answer.
+    """
     @_builtins.property
     def status(self) -> _status_pb2.Status:
         """Status of a call that was refused or cancelled, with its details. Unset: OK."""
@@ -221,10 +239,11 @@ class CallAnswer(_message.Message):
         body: _builtins.bytes = ...,
         status: _status_pb2.Status | None = ...,
         is_replayed: _builtins.bool = ...,
+        wants_acknowledgement: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "call_id", b"call_id", "is_replayed", b"is_replayed", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "call_id", b"call_id", "is_replayed", b"is_replayed", "status", b"status", "wants_acknowledgement", b"wants_acknowledgement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

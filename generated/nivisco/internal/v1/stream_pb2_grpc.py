@@ -30,6 +30,10 @@ class StreamServiceStub:
 
     Any service token opens a stream, as metadata of its own. It authorizes no call: each call has
     its caller's credentials in its own metadata and passes the same pipeline as a unary call.
+
+    A client that opens the stream with the metadata `x-acknowledges: true` acknowledges the answers
+    that ask for it, or cancels their calls. Answers to any other client ask for nothing, and count as
+    delivered when they are written.
     """
 
     def __init__(self, channel):
@@ -50,6 +54,10 @@ class StreamServiceServicer:
 
     Any service token opens a stream, as metadata of its own. It authorizes no call: each call has
     its caller's credentials in its own metadata and passes the same pipeline as a unary call.
+
+    A client that opens the stream with the metadata `x-acknowledges: true` acknowledges the answers
+    that ask for it, or cancels their calls. Answers to any other client ask for nothing, and count as
+    delivered when they are written.
     """
 
     def Connect(self, request_iterator, context):
@@ -86,6 +94,10 @@ class StreamService:
 
     Any service token opens a stream, as metadata of its own. It authorizes no call: each call has
     its caller's credentials in its own metadata and passes the same pipeline as a unary call.
+
+    A client that opens the stream with the metadata `x-acknowledges: true` acknowledges the answers
+    that ask for it, or cancels their calls. Answers to any other client ask for nothing, and count as
+    delivered when they are written.
     """
 
     @staticmethod

@@ -31,6 +31,10 @@ class StreamServiceStub:
 
     Any service token opens a stream, as metadata of its own. It authorizes no call: each call has
     its caller's credentials in its own metadata and passes the same pipeline as a unary call.
+
+    A client that opens the stream with the metadata `x-acknowledges: true` acknowledges the answers
+    that ask for it, or cancels their calls. Answers to any other client ask for nothing, and count as
+    delivered when they are written.
     """
 
     @_typing.overload
@@ -53,6 +57,10 @@ class StreamServiceAsyncStub(StreamServiceStub):
 
     Any service token opens a stream, as metadata of its own. It authorizes no call: each call has
     its caller's credentials in its own metadata and passes the same pipeline as a unary call.
+
+    A client that opens the stream with the metadata `x-acknowledges: true` acknowledges the answers
+    that ask for it, or cancels their calls. Answers to any other client ask for nothing, and count as
+    delivered when they are written.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -71,6 +79,10 @@ class StreamServiceServicer(metaclass=_abc_1.ABCMeta):
 
     Any service token opens a stream, as metadata of its own. It authorizes no call: each call has
     its caller's credentials in its own metadata and passes the same pipeline as a unary call.
+
+    A client that opens the stream with the metadata `x-acknowledges: true` acknowledges the answers
+    that ask for it, or cancels their calls. Answers to any other client ask for nothing, and count as
+    delivered when they are written.
     """
 
     @_abc_1.abstractmethod
