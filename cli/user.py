@@ -91,7 +91,9 @@ def export(user_id: str, url: str, business: str | None, credentials_file: Path 
             "wallet": endpoint.call("get_user_wallet", of_user)["wallet"],
             **{name: endpoint.list_all(action, name, of_user) for name, action in _LISTS.items()},
         }
-    exported["recurring_logs"] = endpoint.list_all("get_recurring_logs", "logs", {"user_id": user_id})
+    exported["recurring_logs"] = endpoint.list_all(
+        "get_recurring_logs", "logs", {"user_id": user_id}
+    )
     print_json(exported)
 
 

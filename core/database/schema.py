@@ -943,8 +943,8 @@ webhook_events = Table(
 )
 
 decisions = Table(
-    # What operators decided about payments, about work that was set aside, and about users. Rows are
-    # never changed or deleted.
+    # What operators decided about payments, work that was set aside, and users. Rows are never
+    # changed or deleted.
     "decisions",
     metadata,
     Column("business_id", String(64), primary_key=True),

@@ -9,8 +9,8 @@ from core.money import DEFAULT_CURRENCY
 from core.operator.erasure import Erasure
 from core.operator.messages import (
     decision_message,
-    key_use_message,
     erased_message,
+    key_use_message,
     set_aside_message,
     shown_message,
     shown_refund_message,

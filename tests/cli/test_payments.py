@@ -1,4 +1,4 @@
-"""`nivisco payments`, `refunds`, `queue` and `user` against a real `nivisco up` with its sandbox."""
+"""`nivisco payments`, `refunds`, `queue` and `user` against a real `nivisco up` and its sandbox."""
 
 import json
 import signal

@@ -12,6 +12,8 @@ from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.type import money_pb2 as _money_pb2
 from nivisco.payments.v1 import payments_pb2 as _payments_pb2
 from nivisco.payments.v1 import refunds_pb2 as _refunds_pb2
+from nivisco.payments.v1 import types_pb2 as _types_pb2
+from nivisco.payments.v1 import users_pb2 as _users_pb2
 from nivisco.payments.v1 import wallet_pb2 as _wallet_pb2
 import builtins as _builtins
 import sys
@@ -703,7 +705,7 @@ class Decision(_message.Message):
     decision_id: _builtins.str
     """Id of the decision, `DEC-…`."""
     action: _builtins.str
-    """What was decided: `resolve`, `retry` or `release`."""
+    """What was decided: `resolve`, `retry`, `release` or `erase`."""
     resolution: Global___PaymentResolution.ValueType
     """Outcome of a resolved payment. Unspecified for any other action."""
     transaction_id: _builtins.str
@@ -1573,3 +1575,107 @@ class KeyUse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__until) -> _WhichOneofReturnType__until | None: ...
 
 Global___KeyUse: _TypeAlias = KeyUse  # noqa: Y015
+
+@_typing.final
+class EraseUserRequest(_message.Message):
+    """Request for EraseUser."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUSINESS_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    DECIDED_BY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    business_id: _builtins.str
+    """Id of the user's business."""
+    user_id: _builtins.str
+    """Id of the user, `USR-…`."""
+    decided_by: _builtins.str
+    """The operator, 1 to 200 characters."""
+    reason: _builtins.str
+    """Why the user is erased, 1 to 1000 characters. It stays: no name and no email address in it."""
+    def __init__(
+        self,
+        *,
+        business_id: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        decided_by: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["business_id", b"business_id", "decided_by", b"decided_by", "reason", b"reason", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseUserRequest: _TypeAlias = EraseUserRequest  # noqa: Y015
+
+@_typing.final
+class EraseUserResponse(_message.Message):
+    """Response for EraseUser."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    CLEARED_FIELD_NUMBER: _builtins.int
+    GATEWAY_CUSTOMERS_FIELD_NUMBER: _builtins.int
+    cleared: _builtins.int
+    """Number of payments, refunds, recurring jobs and holds whose metadata was cleared."""
+    @_builtins.property
+    def user(self) -> _users_pb2.User:
+        """The user as now stored."""
+
+    @_builtins.property
+    def decision(self) -> Global___Decision:
+        """The decision."""
+
+    @_builtins.property
+    def gateway_customers(self) -> _containers.RepeatedCompositeFieldContainer[Global___GatewayCustomer]:
+        """The user's customers at the gateways, which keep what they were sent. Delete them there."""
+
+    def __init__(
+        self,
+        *,
+        user: _users_pb2.User | None = ...,
+        decision: Global___Decision | None = ...,
+        cleared: _builtins.int = ...,
+        gateway_customers: _abc.Iterable[Global___GatewayCustomer] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "user", b"user"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cleared", b"cleared", "decision", b"decision", "gateway_customers", b"gateway_customers", "user", b"user"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseUserResponse: _TypeAlias = EraseUserResponse  # noqa: Y015
+
+@_typing.final
+class GatewayCustomer(_message.Message):
+    """A customer at a gateway."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GATEWAY_FIELD_NUMBER: _builtins.int
+    ENV_FIELD_NUMBER: _builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    gateway: _types_pb2.Gateway.ValueType
+    """The gateway."""
+    env: _types_pb2.Env.ValueType
+    """Environment."""
+    customer_id: _builtins.str
+    """The gateway's id of the customer."""
+    def __init__(
+        self,
+        *,
+        gateway: _types_pb2.Gateway.ValueType = ...,
+        env: _types_pb2.Env.ValueType = ...,
+        customer_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "env", b"env", "gateway", b"gateway"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GatewayCustomer: _TypeAlias = GatewayCustomer  # noqa: Y015

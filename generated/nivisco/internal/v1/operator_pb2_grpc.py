@@ -90,6 +90,11 @@ class OperatorServiceStub:
                 request_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.RotateSecretsRequest.SerializeToString,
                 response_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.RotateSecretsResponse.FromString,
                 _registered_method=True)
+        self.EraseUser = channel.unary_unary(
+                '/nivisco.internal.v1.OperatorService/EraseUser',
+                request_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.EraseUserRequest.SerializeToString,
+                response_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.EraseUserResponse.FromString,
+                _registered_method=True)
 
 
 class OperatorServiceServicer:
@@ -179,6 +184,16 @@ class OperatorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EraseUser(self, request, context):
+        """Replaces a user's name and email address, deactivates the user, and clears the metadata of the
+        user and of what belongs to them, for good. Payments, movements of wallets and the ids of both
+        stay. Refused while the user has a card, a recurring job that may charge, or an open payment or
+        refund. Repeating it continues what was interrupted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperatorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -236,6 +251,11 @@ def add_OperatorServiceServicer_to_server(servicer, server):
                     servicer.RotateSecrets,
                     request_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.RotateSecretsRequest.FromString,
                     response_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.RotateSecretsResponse.SerializeToString,
+            ),
+            'EraseUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseUser,
+                    request_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.EraseUserRequest.FromString,
+                    response_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.EraseUserResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -536,6 +556,33 @@ class OperatorService:
             '/nivisco.internal.v1.OperatorService/RotateSecrets',
             nivisco_dot_internal_dot_v1_dot_operator__pb2.RotateSecretsRequest.SerializeToString,
             nivisco_dot_internal_dot_v1_dot_operator__pb2.RotateSecretsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.internal.v1.OperatorService/EraseUser',
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.EraseUserRequest.SerializeToString,
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.EraseUserResponse.FromString,
             options,
             channel_credentials,
             insecure,

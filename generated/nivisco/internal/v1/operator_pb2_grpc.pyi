@@ -66,6 +66,12 @@ class OperatorServiceStub:
     keyring what another one sealed. Returns what needs which key then. Repeating it changes
     nothing.
     """
+    EraseUser: _grpc.UnaryUnaryMultiCallable[_operator_pb2.EraseUserRequest, _operator_pb2.EraseUserResponse]
+    """Replaces a user's name and email address, deactivates the user, and clears the metadata of the
+    user and of what belongs to them, for good. Payments, movements of wallets and the ids of both
+    stay. Refused while the user has a card, a recurring job that may charge, or an open payment or
+    refund. Repeating it continues what was interrupted.
+    """
 
 @_typing.type_check_only
 class OperatorServiceAsyncStub(OperatorServiceStub):
@@ -104,6 +110,12 @@ class OperatorServiceAsyncStub(OperatorServiceStub):
     """Reads a page of everything that is sealed, and seals again with the first key of the core's
     keyring what another one sealed. Returns what needs which key then. Repeating it changes
     nothing.
+    """
+    EraseUser: _aio.UnaryUnaryMultiCallable[_operator_pb2.EraseUserRequest, _operator_pb2.EraseUserResponse]  # type: ignore[assignment]
+    """Replaces a user's name and email address, deactivates the user, and clears the metadata of the
+    user and of what belongs to them, for good. Payments, movements of wallets and the ids of both
+    stay. Refused while the user has a card, a recurring job that may charge, or an open payment or
+    refund. Repeating it continues what was interrupted.
     """
 
 class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -206,6 +218,18 @@ class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
         """Reads a page of everything that is sealed, and seals again with the first key of the core's
         keyring what another one sealed. Returns what needs which key then. Repeating it changes
         nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def EraseUser(
+        self,
+        request: _operator_pb2.EraseUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.EraseUserResponse, _abc.Awaitable[_operator_pb2.EraseUserResponse]]:
+        """Replaces a user's name and email address, deactivates the user, and clears the metadata of the
+        user and of what belongs to them, for good. Payments, movements of wallets and the ids of both
+        stay. Refused while the user has a card, a recurring job that may charge, or an open payment or
+        refund. Repeating it continues what was interrupted.
         """
 
 def add_OperatorServiceServicer_to_server(servicer: OperatorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
