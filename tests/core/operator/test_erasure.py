@@ -57,7 +57,9 @@ async def person(shop: Business) -> str:
     """Return a user with metadata on everything, who has nothing left to charge."""
     created = await shop.call(
         users_pb2.CreateUserRequest(
-            user={"name": "Alicia Gomez", "email": "alicia@example.com", "metadata": PAIRS}
+            user=users_pb2.CreateUserRequest.NewUser(
+                name="Alicia Gomez", email="alicia@example.com", metadata=PAIRS
+            )
         )
     )
     user_id: str = created.user.user_id
