@@ -6,8 +6,15 @@ Set by the pipeline only.
 import asyncio
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
 
 from core.ids import ADMIN_BUSINESS_ID
+
+ALL_SCOPES: Final = frozenset({"read", "charge", "refund", "admin"})
+"""Words of nivisco.payments.v1.ApiKeyScope."""
+DEFAULT_KEY_ID: Final = "default"
+"""Id of the key that a business was registered with, and of each that replaced it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +28,12 @@ class Caller:
     """Hash of the API key of this call. The key may be replaced while the call runs."""
     settles_receivables: bool = False
     """Whether what a user owes is settled whenever the user's wallet is credited."""
+    key_id: str = DEFAULT_KEY_ID
+    """Id of the API key of this call."""
+    scopes: frozenset[str] = ALL_SCOPES
+    """What the API key is allowed to do."""
+    key_expires_at: datetime | None = None
+    """Time from which the API key does not work."""
 
     @property
     def is_admin(self) -> bool:

@@ -38,6 +38,8 @@ class Action:
     read: ReadMessage
     write: WriteMessage
     admin_only: bool
+    key_scope: str | None
+    """Scope that the API key needs; None: any key will do."""
     mutates: bool
     """Whether the action changes anything. If so, its request has an idempotency key."""
     wrapped: Mapping[str, bool]
@@ -97,6 +99,7 @@ def _compile_action(service: ServiceDescriptor, method: MethodDescriptor) -> Act
         read=compile_reader(request),
         write=compile_response_writer(method.output_type),
         admin_only=options.admin_only,
+        key_scope=options.key_scope,
         mutates=options.is_mutating,
         wrapped=dict(_wrapped_paths(request, "")),
     )

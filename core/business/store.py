@@ -44,6 +44,7 @@ async def insert_business(
     email: str,
     domain: str,
     api_key_hash: str,
+    api_key_last4: str | None = None,
 ) -> Business:
     """Store a new, active business whose default environment is TEST."""
     business = Business(
@@ -58,7 +59,13 @@ async def insert_business(
         created_at=transaction.now,
         updated_at=transaction.now,
     )
-    await transaction.connection.execute(insert(businesses).values(**asdict(business)))
+    await transaction.connection.execute(
+        insert(businesses).values(
+            **asdict(business),
+            api_key_last4=api_key_last4,
+            api_key_created_at=transaction.now,
+        )
+    )
     return business
 
 
@@ -75,25 +82,21 @@ async def update_profile(
     return Business(*result.one())
 
 
-async def replace_api_key(transaction: Transaction, business_id: str, api_key_hash: str) -> None:
-    """Store the hash of a new API key. The previous key stops working with the commit."""
+async def replace_api_key(
+    transaction: Transaction, business_id: str, *, api_key_hash: str, last4: str
+) -> None:
+    """Store another default API key. The previous one stops working with the commit."""
     await transaction.connection.execute(
         update(businesses)
         .where(businesses.c.business_id == business_id)
-        .values(api_key_hash=api_key_hash, updated_at=transaction.now)
+        .values(
+            api_key_hash=api_key_hash,
+            api_key_last4=last4,
+            api_key_created_at=transaction.now,
+            api_key_used_at=None,
+            updated_at=transaction.now,
+        )
     )
-
-
-async def exchange_api_key(
-    transaction: Transaction, business_id: str, *, presented_hash: str, api_key_hash: str
-) -> bool:
-    """Replace the API key with hash `presented_hash`; return whether it was still the key."""
-    result = await transaction.connection.execute(
-        update(businesses)
-        .where(businesses.c.business_id == business_id, businesses.c.api_key_hash == presented_hash)
-        .values(api_key_hash=api_key_hash, updated_at=transaction.now)
-    )
-    return result.rowcount == 1
 
 
 async def set_default_env(transaction: Transaction, business_id: str, env: str) -> None:

@@ -71,6 +71,7 @@ def _action(action: actions.Action) -> Action:
         description=description,
         mutates=action.mutates,
         admin_only=action.admin_only,
+        key_scope=action.key_scope,
         request=request_fields(method.input_type),
         response=response_fields(method.output_type),
         errors=own,

@@ -20,6 +20,7 @@ from transcoding.json_responses import JsonResponse
 _INTERNAL = frozenset({"SERVICE_TOKEN_REQUIRED"})
 """Reasons of internal services only."""
 _EVERY_ACTION = (
+    "SCOPE_MISSING",
     "INVALID_FIELDS",
     "BODY_TOO_LARGE",
     "RATE_LIMITED",
@@ -75,7 +76,7 @@ def transport_errors() -> tuple[TransportError, ...]:
         ("The body is not a JSON object.", json_responses.INVALID_JSON),
         ("`business_id` or `api_key` is missing.", json_responses.CREDENTIALS_MISSING),
         (
-            "The business is unknown or inactive, or the API key is wrong.",
+            "The business is unknown or inactive, or the API key is wrong, expired or revoked.",
             json_responses.CREDENTIALS_INVALID,
         ),
         (

@@ -38,6 +38,8 @@ _DECISIONS: Final = (
 """An operator sees whether one was recorded, and repeats it."""
 _WITHOUT_OPERATION: Final = ("cards.follow", "cards.keep_set_up")
 """Transactions that no operation of a scenario reaches yet; tests of their own interrupt them."""
+_ACTIONS_WITHOUT_OPERATION: Final = ("CreateApiKey", "RevokeApiKey")
+"""Actions that no operation of a scenario calls yet. They commit once, as all others here."""
 _VERB_OF_METHOD: Final = {
     "charge": "charge",
     "save_card": "save_card",
@@ -77,6 +79,7 @@ def actions() -> list[str]:
         for method in mutating_actions().values()
         if not method.keeps_own_idempotency_record
         and method.descriptor.containing_service.name != "RecurringService"
+        and method.descriptor.name not in _ACTIONS_WITHOUT_OPERATION
     ]
 
 

@@ -146,15 +146,20 @@ final class Client
     }
 
     /**
-     * Replaces the business's API key.
+     * Replaces the API key of the request.
      *
-     * The previous key stops working immediately.
+     * The previous key stops working immediately, or after `grace_seconds`. The new key has
+     * the name, scopes and expiry time of the previous one.
      *
+     * - grace_seconds: How long the previous key still works, in seconds, 0 to 604800 (7
+     *   days). Defaults to 0.
      * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
+     *     grace_seconds?: int,
      *     idempotency_key?: string
      * } $fields
+     * @throws ApiException with the errorCode API_KEY_STATE or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function changeApiKey(
@@ -165,6 +170,86 @@ final class Client
             'change_api_key',
             $fields,
             [Result\ChangeApiKeyResult::class, 'fromJson']
+        );
+    }
+
+    /**
+     * Creates another API key of the business, with the given scopes.
+     *
+     * A business has up to 100 keys. Idempotency keys belong to the business, whichever API
+     * key a request has.
+     *
+     * - name: Name of the key, 1 to 200 characters. Must have at least one character that
+     *   is not a space.
+     * - scopes: What the key is allowed to do, each scope once.
+     * - expires_at: Time from which the key does not work, in the future. By default, it
+     *   does not expire. ISO 8601, in UTC unless it has an offset.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
+     *
+     * @param array{
+     *     name: string,
+     *     scopes: list<'read'|'charge'|'refund'|'admin'>,
+     *     expires_at?: string,
+     *     idempotency_key?: string
+     * } $fields
+     * @throws ApiException with the errorCode INVALID_FIELDS, API_KEY_STATE or one of every
+     *     action
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function createApiKey(
+        #[\SensitiveParameter]
+        array $fields
+    ): Result\CreateApiKeyResult {
+        return $this->connection->change(
+            'create_api_key',
+            $fields,
+            [Result\CreateApiKeyResult::class, 'fromJson']
+        );
+    }
+
+    /**
+     * Lists the business's API keys, without the keys themselves.
+     *
+     * `default` comes first, then the newest. Keys that ended are listed until their room
+     * is needed.
+     *
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function listApiKeys(): Result\ListApiKeysResult
+    {
+        return $this->connection->read(
+            'list_api_keys',
+            [],
+            [Result\ListApiKeysResult::class, 'fromJson']
+        );
+    }
+
+    /**
+     * Revokes an API key, which has stopped working when the response arrives.
+     *
+     * The default key cannot be revoked, but replaced with `change_api_key`. Revoking a
+     * revoked key changes nothing.
+     *
+     * - key_id: Id of the key, `KEY-…`. Must be 1 to 64 printable characters without
+     *   spaces.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
+     *
+     * @param array{
+     *     key_id: string,
+     *     idempotency_key?: string
+     * } $fields
+     * @throws ApiException with the errorCode API_KEY_NOT_FOUND, API_KEY_STATE or one of
+     *     every action
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function revokeApiKey(
+        #[\SensitiveParameter]
+        array $fields
+    ): Result\RevokeApiKeyResult {
+        return $this->connection->change(
+            'revoke_api_key',
+            $fields,
+            [Result\RevokeApiKeyResult::class, 'fromJson']
         );
     }
 

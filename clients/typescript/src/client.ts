@@ -92,14 +92,78 @@ export class Nivisco {
   }
 
   /**
-   * Replaces the business's API key.
+   * Replaces the API key of the request.
    *
-   * The previous key stops working immediately.
+   * The previous key stops working immediately, or after `grace_seconds`. The new key has
+   * the name, scopes and expiry time of the previous one.
+   *
+   * @throws ApiError with the code API_KEY_STATE or one of every action.
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async changeApiKey(
+    fields: types.ChangeApiKeyFields = {},
+    options: ChangeOptions = {},
+  ): Promise<types.ChangeApiKeyResult> {
+    return this.#connection.change(
+      "change_api_key",
+      fields,
+      readers.readChangeApiKeyResult,
+      options,
+    );
+  }
+
+  /**
+   * Creates another API key of the business, with the given scopes.
+   *
+   * A business has up to 100 keys. Idempotency keys belong to the business, whichever API
+   * key a request has.
+   *
+   * @throws ApiError with the code INVALID_FIELDS, API_KEY_STATE or one of every action.
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async createApiKey(
+    fields: types.CreateApiKeyFields,
+    options: ChangeOptions = {},
+  ): Promise<types.CreateApiKeyResult> {
+    return this.#connection.change(
+      "create_api_key",
+      fields,
+      readers.readCreateApiKeyResult,
+      options,
+    );
+  }
+
+  /**
+   * Lists the business's API keys, without the keys themselves.
+   *
+   * `default` comes first, then the newest. Keys that ended are listed until their room is
+   * needed.
    *
    * @throws NiviscoError if the call did not succeed.
    */
-  async changeApiKey(options: ChangeOptions = {}): Promise<types.ChangeApiKeyResult> {
-    return this.#connection.change("change_api_key", {}, readers.readChangeApiKeyResult, options);
+  async listApiKeys(): Promise<types.ListApiKeysResult> {
+    return this.#connection.read("list_api_keys", {}, readers.readListApiKeysResult);
+  }
+
+  /**
+   * Revokes an API key, which has stopped working when the response arrives.
+   *
+   * The default key cannot be revoked, but replaced with `change_api_key`. Revoking a
+   * revoked key changes nothing.
+   *
+   * @throws ApiError with the code API_KEY_NOT_FOUND, API_KEY_STATE or one of every action.
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async revokeApiKey(
+    fields: types.RevokeApiKeyFields,
+    options: ChangeOptions = {},
+  ): Promise<types.RevokeApiKeyResult> {
+    return this.#connection.change(
+      "revoke_api_key",
+      fields,
+      readers.readRevokeApiKeyResult,
+      options,
+    );
   }
 
   /**

@@ -28,6 +28,20 @@ export function readBusiness(json: Json): types.Business {
   };
 }
 
+export function readApiKey(json: Json): types.ApiKey {
+  return {
+    keyId: string(json["key_id"]),
+    name: string(json["name"]),
+    scopes: list(word<types.ApiKeyScope>)(json["scopes"]),
+    last4: nullable(string)(json["last4"]),
+    createdAt: string(json["created_at"]),
+    lastUsedAt: nullable(string)(json["last_used_at"]),
+    expiresAt: nullable(string)(json["expires_at"]),
+    revokedAt: nullable(string)(json["revoked_at"]),
+    replacedAt: nullable(string)(json["replaced_at"]),
+  };
+}
+
 export function readUser(json: Json): types.User {
   return {
     userId: string(json["user_id"]),
@@ -294,9 +308,35 @@ export function readChangeApiKeyResult(json: Json): types.ChangeApiKeyResult {
       message: string(json["message"]),
       businessId: string(json["business_id"]),
       apiKey: string(json["api_key"]),
+      previousKeyExpiresAt: nullable(string)(json["previous_key_expires_at"]),
     },
     "apiKey",
   );
+}
+
+export function readCreateApiKeyResult(json: Json): types.CreateApiKeyResult {
+  return hiding(
+    {
+      message: string(json["message"]),
+      apiKey: string(json["api_key"]),
+      keyInfo: object(readApiKey)(json["key_info"]),
+    },
+    "apiKey",
+  );
+}
+
+export function readListApiKeysResult(json: Json): types.ListApiKeysResult {
+  return {
+    count: integer(json["count"]),
+    keys: list(object(readApiKey))(json["keys"]),
+  };
+}
+
+export function readRevokeApiKeyResult(json: Json): types.RevokeApiKeyResult {
+  return {
+    message: string(json["message"]),
+    keyInfo: object(readApiKey)(json["key_info"]),
+  };
 }
 
 export function readAddStripeCredentialsResult(json: Json): types.AddStripeCredentialsResult {

@@ -2,6 +2,8 @@
 
 export type Env = "TEST" | "LIVE";
 
+export type ApiKeyScope = "read" | "charge" | "refund" | "admin";
+
 export type Gateway = "stripe" | "authorize";
 
 export type PaymentStatus =
@@ -123,6 +125,43 @@ export interface ModifyBusinessUpdates {
    * counts for every credit from two seconds after the response on.
    */
   readonly settleReceivables?: boolean | undefined;
+}
+
+/** An API key of the business, without the key itself. */
+export interface ApiKey {
+  /**
+   * Id of the key: `default` for the key that the business was registered with, and for
+   * each that replaced it; otherwise `KEY-…`.
+   */
+  readonly keyId: string;
+  /** Name of the key. */
+  readonly name: string;
+  /** What the key is allowed to do. */
+  readonly scopes: readonly ApiKeyScope[];
+  /** Last four digits of the key. Null for keys that are older than this field. */
+  readonly last4: string | null;
+  /**
+   * Time of creation. For the default key, the time of its last replacement. `YYYY-MM-DD
+   * HH:MM:SS` in UTC.
+   */
+  readonly createdAt: string;
+  /**
+   * Time of the last use, at most about a minute late. Null if the key was not used.
+   * `YYYY-MM-DD HH:MM:SS` in UTC.
+   */
+  readonly lastUsedAt: string | null;
+  /**
+   * Time from which the key does not work. Null if it does not expire. `YYYY-MM-DD
+   * HH:MM:SS` in UTC.
+   */
+  readonly expiresAt: string | null;
+  /** Time of revocation. Null if the key is not revoked. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  readonly revokedAt: string | null;
+  /**
+   * Time at which `change_api_key` replaced the key, which works until `expires_at`. Null
+   * if it was not replaced. `YYYY-MM-DD HH:MM:SS` in UTC.
+   */
+  readonly replacedAt: string | null;
 }
 
 /** Credentials of one Stripe account for one environment. */
@@ -777,6 +816,12 @@ export interface ModifyBusinessResult {
   readonly business: Business | null;
 }
 
+/** Fields of `change_api_key`. */
+export interface ChangeApiKeyFields {
+  /** How long the previous key still works, in seconds, 0 to 604800 (7 days). Defaults to 0. */
+  readonly graceSeconds?: number | undefined;
+}
+
 /** Response of `change_api_key`. */
 export interface ChangeApiKeyResult {
   /** Human-readable message. */
@@ -785,6 +830,56 @@ export interface ChangeApiKeyResult {
   readonly businessId: string;
   /** New API key, 64 hexadecimal digits. Store it: no other response contains it. */
   readonly apiKey: string;
+  /**
+   * Time until which the previous key works. Null if it has stopped working. `YYYY-MM-DD
+   * HH:MM:SS` in UTC.
+   */
+  readonly previousKeyExpiresAt: string | null;
+}
+
+/** Fields of `create_api_key`. */
+export interface CreateApiKeyFields {
+  /** Name of the key, 1 to 200 characters. Must have at least one character that is not a space. */
+  readonly name: string;
+  /** What the key is allowed to do, each scope once. */
+  readonly scopes: readonly ApiKeyScope[];
+  /**
+   * Time from which the key does not work, in the future. By default, it does not expire.
+   * ISO 8601, in UTC unless it has an offset.
+   */
+  readonly expiresAt?: string | undefined;
+}
+
+/** Response of `create_api_key`. */
+export interface CreateApiKeyResult {
+  /** Human-readable message. */
+  readonly message: string;
+  /** The API key, 64 hexadecimal digits. Store it: no other response contains it. */
+  readonly apiKey: string;
+  /** What is stored of the key. */
+  readonly keyInfo: ApiKey;
+}
+
+/** Response of `list_api_keys`. */
+export interface ListApiKeysResult {
+  /** Number of keys. */
+  readonly count: number;
+  /** The keys. */
+  readonly keys: readonly ApiKey[];
+}
+
+/** Fields of `revoke_api_key`. */
+export interface RevokeApiKeyFields {
+  /** Id of the key, `KEY-…`. Must be 1 to 64 printable characters without spaces. */
+  readonly keyId: string;
+}
+
+/** Response of `revoke_api_key`. */
+export interface RevokeApiKeyResult {
+  /** Human-readable message. */
+  readonly message: string;
+  /** The key. */
+  readonly keyInfo: ApiKey;
 }
 
 /** Fields of `add_stripe_credentials`. */

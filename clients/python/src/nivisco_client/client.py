@@ -10,6 +10,7 @@ from .types import (
     AddStripeCredentialsResult,
     AddWalletFundsResult,
     Amount,
+    ApiKeyScope,
     CancelRecurringResult,
     CaptureHoldResult,
     CapturePaymentResult,
@@ -18,6 +19,7 @@ from .types import (
     ChargeCustomerResult,
     ChargeWalletResult,
     Clear,
+    CreateApiKeyResult,
     CreateAuthorizeCustomerResult,
     CreateRecurringResult,
     CreateStripeCustomerResult,
@@ -41,6 +43,7 @@ from .types import (
     HoldWalletResult,
     ImportCustomerResult,
     IntervalType,
+    ListApiKeysResult,
     ListHoldsResult,
     ListReceivablesResult,
     ListRecurringResult,
@@ -68,6 +71,7 @@ from .types import (
     RemoveCardResult,
     ResumeRecurringResult,
     RetryRecurringResult,
+    RevokeApiKeyResult,
     SetPrimaryCardResult,
     SettleReceivableResult,
     SkipNextResult,
@@ -194,22 +198,108 @@ class Nivisco(Connection):
     def change_api_key(
         self,
         *,
+        grace_seconds: int | None = None,
         idempotency_key: str | None = None,
     ) -> ChangeApiKeyResult:
-        """Replaces the business's API key.
+        """Replaces the API key of the request.
 
-        The previous key stops working immediately.
+        The previous key stops working immediately, or after `grace_seconds`. The new key
+        has the name, scopes and expiry time of the previous one.
 
         Args:
+            grace_seconds: How long the previous key still works, in seconds, 0 to 604800 (7
+                days). Defaults to 0.
             idempotency_key: Key of this call. Defaults to a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
+            ApiError: the API returned an error, with `code` `API_KEY_STATE` or one of every
+                action.
         """
         return self._change(
             "change_api_key",
-            {},
+            {
+                "grace_seconds": grace_seconds,
+            },
             ChangeApiKeyResult.from_json,
+            idempotency_key,
+        )
+
+    def create_api_key(
+        self,
+        *,
+        name: str,
+        scopes: Sequence[ApiKeyScope],
+        expires_at: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> CreateApiKeyResult:
+        """Creates another API key of the business, with the given scopes.
+
+        A business has up to 100 keys. Idempotency keys belong to the business, whichever
+        API key a request has.
+
+        Args:
+            name: Name of the key, 1 to 200 characters. Must have at least one character
+                that is not a space.
+            scopes: What the key is allowed to do, each scope once.
+            expires_at: Time from which the key does not work, in the future. By default, it
+                does not expire. ISO 8601, in UTC unless it has an offset.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
+
+        Raises:
+            NiviscoError: the call did not succeed.
+            ApiError: the API returned an error, with `code` `INVALID_FIELDS`,
+                `API_KEY_STATE` or one of every action.
+        """
+        return self._change(
+            "create_api_key",
+            {
+                "name": name,
+                "scopes": scopes,
+                "expires_at": expires_at,
+            },
+            CreateApiKeyResult.from_json,
+            idempotency_key,
+        )
+
+    def list_api_keys(self) -> ListApiKeysResult:
+        """Lists the business's API keys, without the keys themselves.
+
+        `default` comes first, then the newest. Keys that ended are listed until their room
+        is needed.
+
+        Raises:
+            NiviscoError: the call did not succeed.
+        """
+        return self._read("list_api_keys", {}, ListApiKeysResult.from_json)
+
+    def revoke_api_key(
+        self,
+        *,
+        key_id: str,
+        idempotency_key: str | None = None,
+    ) -> RevokeApiKeyResult:
+        """Revokes an API key, which has stopped working when the response arrives.
+
+        The default key cannot be revoked, but replaced with `change_api_key`. Revoking a
+        revoked key changes nothing.
+
+        Args:
+            key_id: Id of the key, `KEY-…`. Must be 1 to 64 printable characters without
+                spaces.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
+
+        Raises:
+            NiviscoError: the call did not succeed.
+            ApiError: the API returned an error, with `code` `API_KEY_NOT_FOUND`,
+                `API_KEY_STATE` or one of every action.
+        """
+        return self._change(
+            "revoke_api_key",
+            {
+                "key_id": key_id,
+            },
+            RevokeApiKeyResult.from_json,
             idempotency_key,
         )
 

@@ -21,6 +21,8 @@ CLEAR: Final = Clear.CLEAR
 
 Env = Literal["TEST", "LIVE"]
 
+ApiKeyScope = Literal["read", "charge", "refund", "admin"]
+
 Gateway = Literal["stripe", "authorize"]
 
 PaymentStatus = Literal[
@@ -152,6 +154,50 @@ class ModifyBusinessUpdates:
     """Whether to settle what a user owes for reversed fundings whenever the user's wallet is
     credited, from as much of the balance as that needs. False for a new business. A change
     counts for every credit from two seconds after the response on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """An API key of the business, without the key itself."""
+
+    key_id: str
+    """Id of the key: `default` for the key that the business was registered with, and for each
+    that replaced it; otherwise `KEY-…`."""
+    name: str
+    """Name of the key."""
+    scopes: tuple[ApiKeyScope, ...]
+    """What the key is allowed to do."""
+    last4: str | None
+    """Last four digits of the key. Null for keys that are older than this field."""
+    created_at: str
+    """Time of creation. For the default key, the time of its last replacement. `YYYY-MM-DD
+    HH:MM:SS` in UTC."""
+    last_used_at: str | None
+    """Time of the last use, at most about a minute late. Null if the key was not used.
+    `YYYY-MM-DD HH:MM:SS` in UTC."""
+    expires_at: str | None
+    """Time from which the key does not work. Null if it does not expire. `YYYY-MM-DD HH:MM:SS`
+    in UTC."""
+    revoked_at: str | None
+    """Time of revocation. Null if the key is not revoked. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    replaced_at: str | None
+    """Time at which `change_api_key` replaced the key, which works until `expires_at`. Null if
+    it was not replaced. `YYYY-MM-DD HH:MM:SS` in UTC."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "ApiKey":
+        """Read it from a response."""
+        return cls(
+            key_id=body["key_id"],
+            name=body["name"],
+            scopes=tuple(body["scopes"]),
+            last4=body["last4"],
+            created_at=body["created_at"],
+            last_used_at=body["last_used_at"],
+            expires_at=body["expires_at"],
+            revoked_at=body["revoked_at"],
+            replaced_at=body["replaced_at"],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1070,6 +1116,9 @@ class ChangeApiKeyResult:
     """Id of the business."""
     api_key: str = field(repr=False)
     """New API key, 64 hexadecimal digits. Store it: no other response contains it."""
+    previous_key_expires_at: str | None
+    """Time until which the previous key works. Null if it has stopped working. `YYYY-MM-DD
+    HH:MM:SS` in UTC."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ChangeApiKeyResult":
@@ -1078,6 +1127,64 @@ class ChangeApiKeyResult:
             message=body["message"],
             business_id=body["business_id"],
             api_key=body["api_key"],
+            previous_key_expires_at=body["previous_key_expires_at"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateApiKeyResult:
+    """Response of `create_api_key`."""
+
+    message: str
+    """Human-readable message."""
+    api_key: str = field(repr=False)
+    """The API key, 64 hexadecimal digits. Store it: no other response contains it."""
+    key_info: ApiKey
+    """What is stored of the key."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "CreateApiKeyResult":
+        """Read it from a response."""
+        return cls(
+            message=body["message"],
+            api_key=body["api_key"],
+            key_info=ApiKey.from_json(body["key_info"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListApiKeysResult:
+    """Response of `list_api_keys`."""
+
+    count: int
+    """Number of keys."""
+    keys: tuple[ApiKey, ...]
+    """The keys."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "ListApiKeysResult":
+        """Read it from a response."""
+        return cls(
+            count=body["count"],
+            keys=tuple(ApiKey.from_json(each) for each in body["keys"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevokeApiKeyResult:
+    """Response of `revoke_api_key`."""
+
+    message: str
+    """Human-readable message."""
+    key_info: ApiKey
+    """The key."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "RevokeApiKeyResult":
+        """Read it from a response."""
+        return cls(
+            message=body["message"],
+            key_info=ApiKey.from_json(body["key_info"]),
         )
 
 
