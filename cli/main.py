@@ -20,6 +20,7 @@ _COMMANDS = {
     "payments": "cli.payments:payments",
     "refunds": "cli.refunds:refunds",
     "queue": "cli.set_aside:queue",
+    "business": "cli.business:business",
     "clock": "cli.test_clock:clock",
     "profile": "cli.profile:profile",
     "migrate": "cli.processes:migrate",

@@ -28,6 +28,8 @@ class Caller:
     """Hash of the API key of this call. The key may be replaced while the call runs."""
     settles_receivables: bool = False
     """Whether what a user owes is settled whenever the user's wallet is credited."""
+    is_suspended: bool = False
+    """Whether an operator has suspended the business."""
     key_id: str = DEFAULT_KEY_ID
     """Id of the API key of this call."""
     scopes: frozenset[str] = ALL_SCOPES

@@ -64,6 +64,8 @@ class Method:
     """Whether only the admin business may call the action."""
     key_scope: str | None
     """Scope that the API key of an action needs, for example `charge`. None: any key will do."""
+    is_refused_while_suspended: bool
+    """Whether a suspended business may not call the action."""
     scope: str | None
     """Scope of the service token that an internal method needs, for example `scheduler`."""
     is_mutating: bool
@@ -115,6 +117,9 @@ def read_method(method: MethodDescriptor) -> Method:
         is_action=options.HasExtension(annotations_pb2.action),
         admin_only=action.admin_only,
         key_scope=_key_scope(action.scope),
+        is_refused_while_suspended=(
+            action.scope == annotations_pb2.KEY_SCOPE_CHARGE and not action.allowed_while_suspended
+        ),
         scope=(
             annotations_pb2.ServiceScope.Name(scope).removeprefix("SERVICE_SCOPE_").lower()
             if scope

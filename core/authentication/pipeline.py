@@ -36,7 +36,8 @@ async def admit(
     `request` is None if it is malformed.
 
     Raises:
-        Refusal: SERVICE_TOKEN_REQUIRED, INVALID_CREDENTIALS, ADMIN_ONLY or SCOPE_MISSING.
+        Refusal: SERVICE_TOKEN_REQUIRED, INVALID_CREDENTIALS, ADMIN_ONLY, SCOPE_MISSING
+            or BUSINESS_SUSPENDED.
     """
     if method.scope is not None:
         token = metadata_text(metadata, SERVICE_TOKEN_METADATA)
@@ -56,6 +57,11 @@ async def admit(
         raise Refusal(
             Reason.ERROR_REASON_SCOPE_MISSING,
             f"The API key lacks the scope {method.key_scope}, which this action needs",
+        )
+    if caller.is_suspended and method.is_refused_while_suspended:
+        raise Refusal(
+            Reason.ERROR_REASON_BUSINESS_SUSPENDED,
+            "The business is suspended; it can read, refund, and end what it began",
         )
     set_caller(caller)
 

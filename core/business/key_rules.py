@@ -41,6 +41,7 @@ def caller_of(
         default_env=business.default_env,
         api_key_hash=presented_hash,
         settles_receivables=business.settle_receivables,
+        is_suspended=business.suspended_at is not None,
         key_id=key_id,
         scopes=scopes,
         key_expires_at=expires_at,

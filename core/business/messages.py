@@ -8,6 +8,7 @@ from nivisco.payments.v1 import business_pb2 as pb
 
 def business_message(business: Business) -> pb.Business:
     """Return the message of a business."""
+    suspended_at = business.suspended_at
     return pb.Business(
         business_id=business.business_id,
         name=business.name,
@@ -18,6 +19,7 @@ def business_message(business: Business) -> pb.Business:
         active=business.active,
         default_env=env_value(business.default_env),
         settle_receivables=business.settle_receivables,
+        suspended_at=timestamp(suspended_at) if suspended_at else None,
     )
 
 

@@ -1,5 +1,6 @@
 """Registers businesses and changes their profiles."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,6 +12,8 @@ from core.database.transactions import Database
 from core.errors import InvalidFields, Reason, Refusal
 from core.ids import ADMIN_BUSINESS_ID, new_business_id
 from core.security.secrets import hash_api_key, new_api_key
+
+logger = logging.getLogger("core")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,3 +133,44 @@ class BusinessService:
         if is_replaced:
             await self._known_callers.until_known_everywhere()
         return issued
+
+    async def suspend(self, business_id: str, *, by: str, reason: str) -> store.Business:
+        """Suspend a business, as an operator decides. No core charges for it afterwards.
+
+        Raises:
+            InvalidFields: there is no such business, or it is the admin's.
+        """
+        business = await self._set_suspended(business_id, reason)
+        logger.info(
+            "business suspended",
+            extra={"business_id": business_id, "decided_by": by, "reason": reason},
+        )
+        return business
+
+    async def reactivate(self, business_id: str, *, by: str, reason: str) -> store.Business:
+        """End the suspension of a business.
+
+        Raises:
+            InvalidFields: there is no such business, or it is the admin's.
+        """
+        business = await self._set_suspended(business_id, None)
+        logger.info(
+            "business reactivated",
+            extra={"business_id": business_id, "decided_by": by, "reason": reason},
+        )
+        return business
+
+    async def _set_suspended(self, business_id: str, reason: str | None) -> store.Business:
+        """Suspend a business or end that, and return it when every core knows.
+
+        It waits if nothing changed, too: the core that made the change may have died in the wait.
+        """
+        if business_id == ADMIN_BUSINESS_ID:
+            raise InvalidFields.of("id", "must not be the admin business")
+        async with self._database.transaction() as transaction:
+            self._known_callers.forget_at_end(transaction, business_id)
+            business = await store.set_suspended(transaction, business_id, reason)
+        if business is None:
+            raise InvalidFields.of("id", "names no business")
+        await self._known_callers.until_known_everywhere()
+        return business

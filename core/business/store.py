@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 
 from core.database.schema import businesses
 from core.database.transactions import Database, Transaction
@@ -24,6 +24,7 @@ class Business:
     settle_receivables: bool
     created_at: datetime
     updated_at: datetime
+    suspended_at: datetime | None = None
 
 
 _COLUMNS = tuple(businesses.c[each.name] for each in fields(Business))
@@ -106,3 +107,25 @@ async def set_default_env(transaction: Transaction, business_id: str, env: str) 
         .where(businesses.c.business_id == business_id)
         .values(default_env=env, updated_at=transaction.now)
     )
+
+
+async def set_suspended(
+    transaction: Transaction, business_id: str, reason: str | None
+) -> Business | None:
+    """Suspend a business for a reason, or end that; return it, None if there is no such business.
+
+    The time of a suspension is that of its first reason.
+    """
+    since = func.coalesce(businesses.c.suspended_at, transaction.now)
+    result = await transaction.connection.execute(
+        update(businesses)
+        .where(businesses.c.business_id == business_id)
+        .values(
+            suspended_at=None if reason is None else since,
+            suspended_reason=reason,
+            updated_at=transaction.now,
+        )
+        .returning(*_COLUMNS)
+    )
+    row = result.one_or_none()
+    return Business(*row) if row else None

@@ -163,6 +163,9 @@ businesses = Table(
     Column("api_key_last4", String(4), nullable=True),
     Column("api_key_created_at", UtcDateTime, nullable=True),
     Column("api_key_used_at", UtcDateTime, nullable=True),
+    # Since when an operator suspends the business, and why. NULL: it is not suspended.
+    Column("suspended_at", UtcDateTime, nullable=True),
+    Column("suspended_reason", String(500), nullable=True),
     _one_of("default_env", "TEST", "LIVE"),
 )
 
@@ -237,6 +240,8 @@ users = Table(
     _moment("created_at"),
     _moment("updated_at"),
     _metadata(),
+    # NULL: the user is not suspended.
+    Column("suspended_at", UtcDateTime, nullable=True),
     ForeignKeyConstraint(["business_id"], ["businesses.business_id"]),
     _one_of("default_gateway", *GATEWAYS),
     Index(

@@ -61,10 +61,14 @@ def own_errors(method: MethodDescriptor) -> tuple[Error, ...]:
     return tuple(error_table()[reason] for reason in read_method(method).errors)
 
 
-def general_errors(own: Iterable[Error], *, mutates: bool) -> tuple[Error, ...]:
-    """Return the errors of every action, or of every mutating one, that are not its own."""
+def general_errors(
+    own: Iterable[Error], *, mutates: bool, is_refused_while_suspended: bool
+) -> tuple[Error, ...]:
+    """Return the errors of every action, or of every one of its kind, that are not its own."""
     named = {error.reason for error in own}
     reasons = ("INVALID_CREDENTIALS", *_EVERY_ACTION, *(_MUTATING_ACTION if mutates else ()))
+    if is_refused_while_suspended:
+        reasons += ("BUSINESS_SUSPENDED",)
     return tuple(error_table()[reason] for reason in reasons if reason not in named)
 
 

@@ -48,6 +48,8 @@ SEQUENCE = (
     "update_card",
     "import_customer",
     "remove_card",
+    "suspend_user",
+    "reactivate_user",
     "create_api_key",
     "list_api_keys",
     "revoke_api_key",

@@ -38,7 +38,10 @@ _DECISIONS: Final = (
 """An operator sees whether one was recorded, and repeats it."""
 _WITHOUT_OPERATION: Final = ("cards.follow", "cards.keep_set_up")
 """Transactions that no operation of a scenario reaches yet; tests of their own interrupt them."""
-_ACTIONS_WITHOUT_OPERATION: Final = ("CreateApiKey", "RevokeApiKey")
+_ACTIONS_WITHOUT_OPERATION: Final = (
+    *("CreateApiKey", "RevokeApiKey"),
+    *("SuspendUser", "ReactivateUser"),
+)
 """Actions that no operation of a scenario calls yet. They commit once, as all others here."""
 _VERB_OF_METHOD: Final = {
     "charge": "charge",

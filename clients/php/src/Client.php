@@ -588,6 +588,64 @@ final class Client
     }
 
     /**
+     * Suspends a user, who cannot be charged then.
+     *
+     * Cards, charges, credits and new recurring jobs are rejected as for an inactive user,
+     * with USER_SUSPENDED, and due cycles of recurring jobs are skipped, which does not
+     * count as failed. Lists still show the user; refunds, voids, captures of authorized
+     * payments and what a gateway reports go on. Suspending a suspended user changes
+     * nothing.
+     *
+     * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
+     *   characters without spaces.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
+     *
+     * @param array{
+     *     user_id: string,
+     *     idempotency_key?: string
+     * } $fields
+     * @throws ApiException with the errorCode USER_NOT_FOUND or one of every action
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function suspendUser(
+        #[\SensitiveParameter]
+        array $fields
+    ): Result\SuspendUserResult {
+        return $this->connection->change(
+            'suspend_user',
+            $fields,
+            [Result\SuspendUserResult::class, 'fromJson']
+        );
+    }
+
+    /**
+     * Ends the suspension of a user.
+     *
+     * Recurring jobs go on with their next cycle.
+     *
+     * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
+     *   characters without spaces.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
+     *
+     * @param array{
+     *     user_id: string,
+     *     idempotency_key?: string
+     * } $fields
+     * @throws ApiException with the errorCode USER_NOT_FOUND or one of every action
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function reactivateUser(
+        #[\SensitiveParameter]
+        array $fields
+    ): Result\ReactivateUserResult {
+        return $this->connection->change(
+            'reactivate_user',
+            $fields,
+            [Result\ReactivateUserResult::class, 'fromJson']
+        );
+    }
+
+    /**
      * Returns the business's Stripe publishable key.
      *
      * - env: Environment. Defaults to the business's default environment.
@@ -695,8 +753,8 @@ final class Client
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
-     *     CREDENTIALS_MISSING, CARD_DECLINED, AUTHENTICATION_REQUIRED, GATEWAY_REFUSED,
-     *     GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action
+     *     USER_SUSPENDED, CREDENTIALS_MISSING, CARD_DECLINED, AUTHENTICATION_REQUIRED,
+     *     GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function createStripeCustomer(
@@ -765,8 +823,8 @@ final class Client
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
-     *     CREDENTIALS_MISSING, CARD_DECLINED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE,
-     *     OUTCOME_UNKNOWN or one of every action
+     *     USER_SUSPENDED, CREDENTIALS_MISSING, CARD_DECLINED, GATEWAY_REFUSED,
+     *     GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function createAuthorizeCustomer(
@@ -920,8 +978,8 @@ final class Client
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
-     *     CREDENTIALS_MISSING, CUSTOMER_IN_USE, USER_HAS_CUSTOMER, GATEWAY_REFUSED,
-     *     GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action
+     *     USER_SUSPENDED, CREDENTIALS_MISSING, CUSTOMER_IN_USE, USER_HAS_CUSTOMER,
+     *     GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function importCustomer(
@@ -972,9 +1030,9 @@ final class Client
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
-     *     CARD_NOT_FOUND, CREDENTIALS_MISSING, CARD_DECLINED, AUTHENTICATION_REQUIRED,
-     *     PENDING_REVIEW, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of
-     *     every action
+     *     USER_SUSPENDED, CARD_NOT_FOUND, CREDENTIALS_MISSING, CARD_DECLINED,
+     *     AUTHENTICATION_REQUIRED, PENDING_REVIEW, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE,
+     *     OUTCOME_UNKNOWN or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function chargeCustomer(
@@ -1021,9 +1079,9 @@ final class Client
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
-     *     CARD_NOT_FOUND, CREDENTIALS_MISSING, CARD_DECLINED, AUTHENTICATION_REQUIRED,
-     *     PENDING_REVIEW, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN,
-     *     WALLET_LIMIT or one of every action
+     *     USER_SUSPENDED, CARD_NOT_FOUND, CREDENTIALS_MISSING, CARD_DECLINED,
+     *     AUTHENTICATION_REQUIRED, PENDING_REVIEW, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE,
+     *     OUTCOME_UNKNOWN, WALLET_LIMIT or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function fundCustomer(
@@ -1384,8 +1442,8 @@ final class Client
      *     env?: 'TEST'|'LIVE',
      *     idempotency_key?: string
      * } $fields
-     * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE, WALLET_TOO_LOW
-     *     or one of every action
+     * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
+     *     USER_SUSPENDED, WALLET_TOO_LOW or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function chargeWallet(
@@ -1420,8 +1478,8 @@ final class Client
      *     env?: 'TEST'|'LIVE',
      *     idempotency_key?: string
      * } $fields
-     * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE, WALLET_LIMIT
-     *     or one of every action
+     * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
+     *     USER_SUSPENDED, WALLET_LIMIT or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function addWalletFunds(
@@ -1494,7 +1552,7 @@ final class Client
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
-     *     RECEIVABLE_TOO_LOW, WALLET_TOO_LOW or one of every action
+     *     USER_SUSPENDED, RECEIVABLE_TOO_LOW, WALLET_TOO_LOW or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function settleReceivable(
@@ -1535,7 +1593,8 @@ final class Client
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
-     *     WALLET_CURRENCY, WALLET_TOO_LOW, WALLET_LIMIT or one of every action
+     *     USER_SUSPENDED, WALLET_CURRENCY, WALLET_TOO_LOW, WALLET_LIMIT or one of every
+     *     action
      * @throws NiviscoException if the call did not succeed
      */
     public function transferWallet(
@@ -1580,8 +1639,8 @@ final class Client
      *     metadata?: array<string, string>,
      *     idempotency_key?: string
      * } $fields
-     * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE, WALLET_TOO_LOW
-     *     or one of every action
+     * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
+     *     USER_SUSPENDED, WALLET_TOO_LOW or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function holdWallet(
@@ -1616,7 +1675,7 @@ final class Client
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode HOLD_NOT_FOUND, HOLD_EXPIRED, HOLD_STATE,
-     *     HOLD_TOO_LOW, USER_INACTIVE or one of every action
+     *     HOLD_TOO_LOW, USER_INACTIVE, USER_SUSPENDED or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function captureHold(
@@ -1771,8 +1830,8 @@ final class Client
      *     metadata?: array<string, string>,
      *     idempotency_key?: string
      * } $fields
-     * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE, INVALID_FIELDS
-     *     or one of every action
+     * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
+     *     USER_SUSPENDED, INVALID_FIELDS or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function createRecurring(
@@ -2039,10 +2098,10 @@ final class Client
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode RECURRING_NOT_FOUND, RECURRING_STATE,
-     *     NO_FAILED_CYCLE, CYCLE_IN_PROGRESS, USER_INACTIVE, CARD_NOT_FOUND,
-     *     CREDENTIALS_MISSING, CARD_DECLINED, WALLET_TOO_LOW, AUTHENTICATION_REQUIRED,
-     *     PENDING_REVIEW, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of
-     *     every action
+     *     NO_FAILED_CYCLE, CYCLE_IN_PROGRESS, USER_INACTIVE, USER_SUSPENDED,
+     *     CARD_NOT_FOUND, CREDENTIALS_MISSING, CARD_DECLINED, WALLET_TOO_LOW,
+     *     AUTHENTICATION_REQUIRED, PENDING_REVIEW, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE,
+     *     OUTCOME_UNKNOWN or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function retryRecurring(

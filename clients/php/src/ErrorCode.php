@@ -232,6 +232,15 @@ final class ErrorCode
     /** HTTP 409. The state of the API key, or of the business's keys, does not allow the change. */
     public const API_KEY_STATE = 'API_KEY_STATE';
 
+    /**
+     * HTTP 403. The business is suspended: it can read and refund, and end what it began,
+     * and it can charge nobody. Nothing was done.
+     */
+    public const BUSINESS_SUSPENDED = 'BUSINESS_SUSPENDED';
+
+    /** HTTP 403. The user is suspended. Reactivate the user first. Nothing was done. */
+    public const USER_SUSPENDED = 'USER_SUSPENDED';
+
     /** Errors whose response has no code, by status. */
     public const OF_STATUS = [
         500 => self::INTERNAL,

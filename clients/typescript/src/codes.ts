@@ -163,6 +163,13 @@ export const ErrorCode = {
   API_KEY_NOT_FOUND: "API_KEY_NOT_FOUND",
   /** HTTP 409. The state of the API key, or of the business's keys, does not allow the change. */
   API_KEY_STATE: "API_KEY_STATE",
+  /**
+   * HTTP 403. The business is suspended: it can read and refund, and end what it began, and
+   * it can charge nobody. Nothing was done.
+   */
+  BUSINESS_SUSPENDED: "BUSINESS_SUSPENDED",
+  /** HTTP 403. The user is suspended. Reactivate the user first. Nothing was done. */
+  USER_SUSPENDED: "USER_SUSPENDED",
 } as const;
 
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];

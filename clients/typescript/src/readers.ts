@@ -25,6 +25,7 @@ export function readBusiness(json: Json): types.Business {
     active: boolean(json["active"]),
     defaultEnv: word<types.Env>(json["default_env"]),
     settleReceivables: boolean(json["settle_receivables"]),
+    suspendedAt: nullable(string)(json["suspended_at"]),
   };
 }
 
@@ -52,6 +53,7 @@ export function readUser(json: Json): types.User {
     currency: string(json["currency"]),
     updatedAt: string(json["updated_at"]),
     defaultGateway: nullable(word<types.Gateway>)(json["default_gateway"]),
+    suspendedAt: nullable(string)(json["suspended_at"]),
     metadata: strings(json["metadata"]),
   };
 }
@@ -401,6 +403,20 @@ export function readCreateUserResult(json: Json): types.CreateUserResult {
   return {
     user: object(readUser)(json["user"]),
     wallet: object(readWallet)(json["wallet"]),
+  };
+}
+
+export function readSuspendUserResult(json: Json): types.SuspendUserResult {
+  return {
+    message: string(json["message"]),
+    user: object(readUser)(json["user"]),
+  };
+}
+
+export function readReactivateUserResult(json: Json): types.ReactivateUserResult {
+  return {
+    message: string(json["message"]),
+    user: object(readUser)(json["user"]),
   };
 }
 

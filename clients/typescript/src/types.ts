@@ -89,6 +89,12 @@ export interface Business {
   readonly defaultEnv: Env;
   /** Whether what a user owes is settled whenever the user's wallet is credited. */
   readonly settleReceivables: boolean;
+  /**
+   * Time since which the business is suspended: it can read, refund, and end what it began,
+   * and its users are not charged. Null if it is not suspended. `YYYY-MM-DD HH:MM:SS` in
+   * UTC.
+   */
+  readonly suspendedAt: string | null;
 }
 
 /** Profile of a new business. */
@@ -277,6 +283,11 @@ export interface User {
   readonly updatedAt: string;
   /** Gateway of charges whose request specifies none. Null until the first card is saved. */
   readonly defaultGateway: Gateway | null;
+  /**
+   * Time since which the user is suspended. Null if the user is not. `YYYY-MM-DD HH:MM:SS`
+   * in UTC.
+   */
+  readonly suspendedAt: string | null;
   /** Pairs of strings from the last request that set them. Empty if there are none. */
   readonly metadata: Readonly<Record<string, string>>;
 }
@@ -1042,6 +1053,40 @@ export interface CreateUserResult {
   readonly user: User;
   /** The new user's wallet in the business's default environment. */
   readonly wallet: Wallet;
+}
+
+/** Fields of `suspend_user`. */
+export interface SuspendUserFields {
+  /**
+   * Id of the user, for example `USR-5678`. Must be 1 to 64 printable characters without
+   * spaces.
+   */
+  readonly userId: string;
+}
+
+/** Response of `suspend_user`. */
+export interface SuspendUserResult {
+  /** Human-readable message. */
+  readonly message: string;
+  /** The user. */
+  readonly user: User;
+}
+
+/** Fields of `reactivate_user`. */
+export interface ReactivateUserFields {
+  /**
+   * Id of the user, for example `USR-5678`. Must be 1 to 64 printable characters without
+   * spaces.
+   */
+  readonly userId: string;
+}
+
+/** Response of `reactivate_user`. */
+export interface ReactivateUserResult {
+  /** Human-readable message. */
+  readonly message: string;
+  /** The user. */
+  readonly user: User;
 }
 
 /** Fields of `get_stripe_public_key`. */

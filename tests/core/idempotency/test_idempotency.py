@@ -125,7 +125,7 @@ TESTED_ELSEWHERE = {
     *("RetryRecurring", "SkipNext"),
     *("SetPrimaryCard", "UpdateCard", "RemoveCard", "ImportCustomer", "RefundPayment"),
     *("CapturePayment", "VoidPayment"),
-    "RevokeApiKey",  # like ModifyBusiness
+    *("RevokeApiKey", "SuspendUser", "ReactivateUser"),  # like UpdateUser
     *("TransferWallet", "HoldWallet", "CaptureHold", "ReleaseHold", "SettleReceivable"),
 }
 

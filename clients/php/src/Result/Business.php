@@ -42,6 +42,13 @@ final class Business
     public bool $settleReceivables;
 
     /**
+     * Time since which the business is suspended: it can read, refund, and end what it
+     * began, and its users are not charged. Null if it is not suspended. `YYYY-MM-DD
+     * HH:MM:SS` in UTC.
+     */
+    public ?string $suspendedAt;
+
+    /**
      * Reads it from a response.
      *
      * @param array<string, mixed> $body
@@ -60,6 +67,7 @@ final class Business
         $read->active = $body['active'];
         $read->defaultEnv = $body['default_env'];
         $read->settleReceivables = $body['settle_receivables'];
+        $read->suspendedAt = $body['suspended_at'];
         return $read;
     }
 }

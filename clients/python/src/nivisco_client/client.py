@@ -60,6 +60,7 @@ from .types import (
     PauseRecurringResult,
     PaymentProfile,
     PaymentStatus,
+    ReactivateUserResult,
     RecurringLogStatus,
     RecurringSource,
     RecurringStatus,
@@ -75,6 +76,7 @@ from .types import (
     SetPrimaryCardResult,
     SettleReceivableResult,
     SkipNextResult,
+    SuspendUserResult,
     TransferWalletResult,
     UpdateCardResult,
     UpdateRecurringResult,
@@ -558,6 +560,68 @@ class Nivisco(Connection):
             idempotency_key,
         )
 
+    def suspend_user(
+        self,
+        *,
+        user_id: str,
+        idempotency_key: str | None = None,
+    ) -> SuspendUserResult:
+        """Suspends a user, who cannot be charged then.
+
+        Cards, charges, credits and new recurring jobs are rejected as for an inactive user,
+        with USER_SUSPENDED, and due cycles of recurring jobs are skipped, which does not
+        count as failed. Lists still show the user; refunds, voids, captures of authorized
+        payments and what a gateway reports go on. Suspending a suspended user changes
+        nothing.
+
+        Args:
+            user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
+                characters without spaces.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
+
+        Raises:
+            NiviscoError: the call did not succeed.
+            ApiError: the API returned an error, with `code` `USER_NOT_FOUND` or one of
+                every action.
+        """
+        return self._change(
+            "suspend_user",
+            {
+                "user_id": user_id,
+            },
+            SuspendUserResult.from_json,
+            idempotency_key,
+        )
+
+    def reactivate_user(
+        self,
+        *,
+        user_id: str,
+        idempotency_key: str | None = None,
+    ) -> ReactivateUserResult:
+        """Ends the suspension of a user.
+
+        Recurring jobs go on with their next cycle.
+
+        Args:
+            user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
+                characters without spaces.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
+
+        Raises:
+            NiviscoError: the call did not succeed.
+            ApiError: the API returned an error, with `code` `USER_NOT_FOUND` or one of
+                every action.
+        """
+        return self._change(
+            "reactivate_user",
+            {
+                "user_id": user_id,
+            },
+            ReactivateUserResult.from_json,
+            idempotency_key,
+        )
+
     def get_stripe_public_key(
         self,
         *,
@@ -676,7 +740,7 @@ class Nivisco(Connection):
         Raises:
             NiviscoError: the call did not succeed.
             ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
-                `USER_INACTIVE`, `CREDENTIALS_MISSING`, `CARD_DECLINED`,
+                `USER_INACTIVE`, `USER_SUSPENDED`, `CREDENTIALS_MISSING`, `CARD_DECLINED`,
                 `AUTHENTICATION_REQUIRED`, `GATEWAY_REFUSED`, `GATEWAY_UNAVAILABLE`,
                 `OUTCOME_UNKNOWN` or one of every action.
         """
@@ -729,8 +793,9 @@ class Nivisco(Connection):
         Raises:
             NiviscoError: the call did not succeed.
             ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
-                `USER_INACTIVE`, `CREDENTIALS_MISSING`, `CARD_DECLINED`, `GATEWAY_REFUSED`,
-                `GATEWAY_UNAVAILABLE`, `OUTCOME_UNKNOWN` or one of every action.
+                `USER_INACTIVE`, `USER_SUSPENDED`, `CREDENTIALS_MISSING`, `CARD_DECLINED`,
+                `GATEWAY_REFUSED`, `GATEWAY_UNAVAILABLE`, `OUTCOME_UNKNOWN` or one of every
+                action.
         """
         return self._change(
             "create_authorize_customer",
@@ -901,7 +966,7 @@ class Nivisco(Connection):
         Raises:
             NiviscoError: the call did not succeed.
             ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
-                `USER_INACTIVE`, `CREDENTIALS_MISSING`, `CUSTOMER_IN_USE`,
+                `USER_INACTIVE`, `USER_SUSPENDED`, `CREDENTIALS_MISSING`, `CUSTOMER_IN_USE`,
                 `USER_HAS_CUSTOMER`, `GATEWAY_REFUSED`, `GATEWAY_UNAVAILABLE`,
                 `OUTCOME_UNKNOWN` or one of every action.
         """
@@ -959,9 +1024,10 @@ class Nivisco(Connection):
         Raises:
             NiviscoError: the call did not succeed.
             ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
-                `USER_INACTIVE`, `CARD_NOT_FOUND`, `CREDENTIALS_MISSING`, `CARD_DECLINED`,
-                `AUTHENTICATION_REQUIRED`, `PENDING_REVIEW`, `GATEWAY_REFUSED`,
-                `GATEWAY_UNAVAILABLE`, `OUTCOME_UNKNOWN` or one of every action.
+                `USER_INACTIVE`, `USER_SUSPENDED`, `CARD_NOT_FOUND`, `CREDENTIALS_MISSING`,
+                `CARD_DECLINED`, `AUTHENTICATION_REQUIRED`, `PENDING_REVIEW`,
+                `GATEWAY_REFUSED`, `GATEWAY_UNAVAILABLE`, `OUTCOME_UNKNOWN` or one of every
+                action.
         """
         return self._change(
             "charge_customer",
@@ -1016,10 +1082,10 @@ class Nivisco(Connection):
         Raises:
             NiviscoError: the call did not succeed.
             ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
-                `USER_INACTIVE`, `CARD_NOT_FOUND`, `CREDENTIALS_MISSING`, `CARD_DECLINED`,
-                `AUTHENTICATION_REQUIRED`, `PENDING_REVIEW`, `GATEWAY_REFUSED`,
-                `GATEWAY_UNAVAILABLE`, `OUTCOME_UNKNOWN`, `WALLET_LIMIT` or one of every
-                action.
+                `USER_INACTIVE`, `USER_SUSPENDED`, `CARD_NOT_FOUND`, `CREDENTIALS_MISSING`,
+                `CARD_DECLINED`, `AUTHENTICATION_REQUIRED`, `PENDING_REVIEW`,
+                `GATEWAY_REFUSED`, `GATEWAY_UNAVAILABLE`, `OUTCOME_UNKNOWN`, `WALLET_LIMIT`
+                or one of every action.
         """
         return self._change(
             "fund_customer",
@@ -1441,7 +1507,7 @@ class Nivisco(Connection):
         Raises:
             NiviscoError: the call did not succeed.
             ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
-                `USER_INACTIVE`, `WALLET_TOO_LOW` or one of every action.
+                `USER_INACTIVE`, `USER_SUSPENDED`, `WALLET_TOO_LOW` or one of every action.
         """
         return self._change(
             "charge_wallet",
@@ -1482,7 +1548,7 @@ class Nivisco(Connection):
         Raises:
             NiviscoError: the call did not succeed.
             ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
-                `USER_INACTIVE`, `WALLET_LIMIT` or one of every action.
+                `USER_INACTIVE`, `USER_SUSPENDED`, `WALLET_LIMIT` or one of every action.
         """
         return self._change(
             "add_wallet_funds",
@@ -1566,8 +1632,8 @@ class Nivisco(Connection):
         Raises:
             NiviscoError: the call did not succeed.
             ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
-                `USER_INACTIVE`, `RECEIVABLE_TOO_LOW`, `WALLET_TOO_LOW` or one of every
-                action.
+                `USER_INACTIVE`, `USER_SUSPENDED`, `RECEIVABLE_TOO_LOW`, `WALLET_TOO_LOW` or
+                one of every action.
         """
         return self._change(
             "settle_receivable",
@@ -1612,8 +1678,8 @@ class Nivisco(Connection):
         Raises:
             NiviscoError: the call did not succeed.
             ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
-                `USER_INACTIVE`, `WALLET_CURRENCY`, `WALLET_TOO_LOW`, `WALLET_LIMIT` or one
-                of every action.
+                `USER_INACTIVE`, `USER_SUSPENDED`, `WALLET_CURRENCY`, `WALLET_TOO_LOW`,
+                `WALLET_LIMIT` or one of every action.
         """
         return self._change(
             "transfer_wallet",
@@ -1667,7 +1733,7 @@ class Nivisco(Connection):
         Raises:
             NiviscoError: the call did not succeed.
             ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
-                `USER_INACTIVE`, `WALLET_TOO_LOW` or one of every action.
+                `USER_INACTIVE`, `USER_SUSPENDED`, `WALLET_TOO_LOW` or one of every action.
         """
         return self._change(
             "hold_wallet",
@@ -1709,8 +1775,8 @@ class Nivisco(Connection):
         Raises:
             NiviscoError: the call did not succeed.
             ApiError: the API returned an error, with `code` `HOLD_NOT_FOUND`,
-                `HOLD_EXPIRED`, `HOLD_STATE`, `HOLD_TOO_LOW`, `USER_INACTIVE` or one of
-                every action.
+                `HOLD_EXPIRED`, `HOLD_STATE`, `HOLD_TOO_LOW`, `USER_INACTIVE`,
+                `USER_SUSPENDED` or one of every action.
         """
         return self._change(
             "capture_hold",
@@ -1884,7 +1950,7 @@ class Nivisco(Connection):
         Raises:
             NiviscoError: the call did not succeed.
             ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
-                `USER_INACTIVE`, `INVALID_FIELDS` or one of every action.
+                `USER_INACTIVE`, `USER_SUSPENDED`, `INVALID_FIELDS` or one of every action.
         """
         return self._change(
             "create_recurring",
@@ -2204,9 +2270,10 @@ class Nivisco(Connection):
             NiviscoError: the call did not succeed.
             ApiError: the API returned an error, with `code` `RECURRING_NOT_FOUND`,
                 `RECURRING_STATE`, `NO_FAILED_CYCLE`, `CYCLE_IN_PROGRESS`, `USER_INACTIVE`,
-                `CARD_NOT_FOUND`, `CREDENTIALS_MISSING`, `CARD_DECLINED`, `WALLET_TOO_LOW`,
-                `AUTHENTICATION_REQUIRED`, `PENDING_REVIEW`, `GATEWAY_REFUSED`,
-                `GATEWAY_UNAVAILABLE`, `OUTCOME_UNKNOWN` or one of every action.
+                `USER_SUSPENDED`, `CARD_NOT_FOUND`, `CREDENTIALS_MISSING`, `CARD_DECLINED`,
+                `WALLET_TOO_LOW`, `AUTHENTICATION_REQUIRED`, `PENDING_REVIEW`,
+                `GATEWAY_REFUSED`, `GATEWAY_UNAVAILABLE`, `OUTCOME_UNKNOWN` or one of every
+                action.
         """
         return self._change(
             "retry_recurring",

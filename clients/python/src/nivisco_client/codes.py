@@ -135,6 +135,11 @@ class ErrorCode(StrEnum):
     API_KEY_STATE = "API_KEY_STATE"
     """HTTP 409. The state of the API key, or of the business's keys, does not allow the
     change."""
+    BUSINESS_SUSPENDED = "BUSINESS_SUSPENDED"
+    """HTTP 403. The business is suspended: it can read and refund, and end what it began, and
+    it can charge nobody. Nothing was done."""
+    USER_SUSPENDED = "USER_SUSPENDED"
+    """HTTP 403. The user is suspended. Reactivate the user first. Nothing was done."""
 
 
 CODE_OF_STATUS: Mapping[int, str] = {

@@ -106,6 +106,10 @@ class Business:
     stored, and LIVE from then on."""
     settle_receivables: bool
     """Whether what a user owes is settled whenever the user's wallet is credited."""
+    suspended_at: str | None
+    """Time since which the business is suspended: it can read, refund, and end what it began,
+    and its users are not charged. Null if it is not suspended. `YYYY-MM-DD HH:MM:SS` in
+    UTC."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Business":
@@ -120,6 +124,7 @@ class Business:
             active=body["active"],
             default_env=body["default_env"],
             settle_receivables=body["settle_receivables"],
+            suspended_at=body["suspended_at"],
         )
 
 
@@ -302,6 +307,9 @@ class User:
     """Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC."""
     default_gateway: Gateway | None
     """Gateway of charges whose request specifies none. Null until the first card is saved."""
+    suspended_at: str | None
+    """Time since which the user is suspended. Null if the user is not. `YYYY-MM-DD HH:MM:SS`
+    in UTC."""
     metadata: Mapping[str, str]
     """Pairs of strings from the last request that set them. Empty if there are none."""
 
@@ -317,6 +325,7 @@ class User:
             currency=body["currency"],
             updated_at=body["updated_at"],
             default_gateway=body["default_gateway"],
+            suspended_at=body["suspended_at"],
             metadata=dict(body["metadata"]),
         )
 
@@ -1349,6 +1358,42 @@ class CreateUserResult:
         return cls(
             user=User.from_json(body["user"]),
             wallet=Wallet.from_json(body["wallet"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuspendUserResult:
+    """Response of `suspend_user`."""
+
+    message: str
+    """Human-readable message."""
+    user: User
+    """The user."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "SuspendUserResult":
+        """Read it from a response."""
+        return cls(
+            message=body["message"],
+            user=User.from_json(body["user"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReactivateUserResult:
+    """Response of `reactivate_user`."""
+
+    message: str
+    """Human-readable message."""
+    user: User
+    """The user."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "ReactivateUserResult":
+        """Read it from a response."""
+        return cls(
+            message=body["message"],
+            user=User.from_json(body["user"]),
         )
 
 

@@ -99,6 +99,7 @@ class Action(_message.Message):
     ADMIN_ONLY_FIELD_NUMBER: _builtins.int
     KEEPS_OWN_IDEMPOTENCY_RECORD_FIELD_NUMBER: _builtins.int
     SCOPE_FIELD_NUMBER: _builtins.int
+    ALLOWED_WHILE_SUSPENDED_FIELD_NUMBER: _builtins.int
     admin_only: _builtins.bool
     """Whether only the admin business may call the action."""
     keeps_own_idempotency_record: _builtins.bool
@@ -108,16 +109,21 @@ class Action(_message.Message):
     """
     scope: Global___KeyScope.ValueType
     """Scope that the API key of the call needs."""
+    allowed_while_suspended: _builtins.bool
+    """Whether a suspended business may call the action although its scope is KEY_SCOPE_CHARGE: it
+    ends what was begun, and takes no money.
+    """
     def __init__(
         self,
         *,
         admin_only: _builtins.bool = ...,
         keeps_own_idempotency_record: _builtins.bool = ...,
         scope: Global___KeyScope.ValueType = ...,
+        allowed_while_suspended: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["admin_only", b"admin_only", "keeps_own_idempotency_record", b"keeps_own_idempotency_record", "scope", b"scope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admin_only", b"admin_only", "allowed_while_suspended", b"allowed_while_suspended", "keeps_own_idempotency_record", b"keeps_own_idempotency_record", "scope", b"scope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -143,6 +143,7 @@ class Business(_message.Message):
     ACTIVE_FIELD_NUMBER: _builtins.int
     DEFAULT_ENV_FIELD_NUMBER: _builtins.int
     SETTLE_RECEIVABLES_FIELD_NUMBER: _builtins.int
+    SUSPENDED_AT_FIELD_NUMBER: _builtins.int
     business_id: _builtins.str
     """Id of the business: a UUID, or `ADMIN-BUSINESS` for the admin business."""
     name: _builtins.str
@@ -167,6 +168,12 @@ class Business(_message.Message):
     def updated_at(self) -> _timestamp_pb2.Timestamp:
         """Time of the last change."""
 
+    @_builtins.property
+    def suspended_at(self) -> _timestamp_pb2.Timestamp:
+        """Time since which the business is suspended: it can read, refund, and end what it began, and its
+        users are not charged. Null if it is not suspended.
+        """
+
     def __init__(
         self,
         *,
@@ -179,10 +186,11 @@ class Business(_message.Message):
         active: _builtins.bool = ...,
         default_env: _types_pb2.Env.ValueType = ...,
         settle_receivables: _builtins.bool = ...,
+        suspended_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "suspended_at", b"suspended_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "business_id", b"business_id", "created_at", b"created_at", "default_env", b"default_env", "domain", b"domain", "email", b"email", "name", b"name", "settle_receivables", b"settle_receivables", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "business_id", b"business_id", "created_at", b"created_at", "default_env", b"default_env", "domain", b"domain", "email", b"email", "name", b"name", "settle_receivables", b"settle_receivables", "suspended_at", b"suspended_at", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

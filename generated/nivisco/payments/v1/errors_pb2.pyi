@@ -151,6 +151,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The business has no API key with that id."""
     ERROR_REASON_API_KEY_STATE: _ErrorReason.ValueType  # 71
     """The state of the API key, or of the business's keys, does not allow the change."""
+    ERROR_REASON_BUSINESS_SUSPENDED: _ErrorReason.ValueType  # 72
+    """The business is suspended: it can read and refund, and end what it began, and it can charge
+    nobody. Nothing was done.
+    """
+    ERROR_REASON_USER_SUSPENDED: _ErrorReason.ValueType  # 73
+    """The user is suspended. Reactivate the user first. Nothing was done."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason for an error. The name without its prefix is `ErrorInfo.reason` in gRPC and `code` in
@@ -284,6 +290,12 @@ ERROR_REASON_API_KEY_NOT_FOUND: ErrorReason.ValueType  # 70
 """The business has no API key with that id."""
 ERROR_REASON_API_KEY_STATE: ErrorReason.ValueType  # 71
 """The state of the API key, or of the business's keys, does not allow the change."""
+ERROR_REASON_BUSINESS_SUSPENDED: ErrorReason.ValueType  # 72
+"""The business is suspended: it can read and refund, and end what it began, and it can charge
+nobody. Nothing was done.
+"""
+ERROR_REASON_USER_SUSPENDED: ErrorReason.ValueType  # 73
+"""The user is suspended. Reactivate the user first. Nothing was done."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 METHOD_ERRORS_FIELD_NUMBER: _builtins.int

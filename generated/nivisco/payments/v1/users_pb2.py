@@ -31,7 +31,7 @@ from nivisco.payments.v1 import types_pb2 as nivisco_dot_payments_dot_v1_dot_typ
 from nivisco.payments.v1 import wallet_pb2 as nivisco_dot_payments_dot_v1_dot_wallet__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fnivisco/payments/v1/users.proto\x12\x13nivisco.payments.v1\x1a\x1b\x62uf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a(nivisco/annotations/v1/annotations.proto\x1a nivisco/payments/v1/errors.proto\x1a\x1fnivisco/payments/v1/types.proto\x1a nivisco/payments/v1/wallet.proto\"\xdf\x02\n\x04User\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x61\x63tive\x18\x05 \x01(\x08\x12\x10\n\x08\x63urrency\x18\x06 \x01(\t\x12.\n\nupdated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12;\n\x0f\x64\x65\x66\x61ult_gateway\x18\x08 \x01(\x0e\x32\x1c.nivisco.payments.v1.GatewayB\x04\xb8\xe7\x18\x01\x12\x39\n\x08metadata\x18< \x03(\x0b\x32\'.nivisco.payments.v1.User.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"?\n\x13ValidateUserRequest\x12(\n\x07user_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\"?\n\x14ValidateUserResponse\x12\'\n\x04user\x18\x01 \x01(\x0b\x32\x19.nivisco.payments.v1.User\">\n\x12GetUserInfoRequest\x12(\n\x07user_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\">\n\x13GetUserInfoResponse\x12\'\n\x04user\x18\x01 \x01(\x0b\x32\x19.nivisco.payments.v1.User\"\xaa\x03\n\x12GetAllUsersRequest\x12\x1e\n\x04page\x18\x01 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x01H\x00\x88\x01\x01\x12\x1d\n\x05limit\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x01H\x01\x88\x01\x01\x12-\n\tfrom_date\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x07to_date\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xa8\xe7\x18\x01\x12\x32\n\x06\x63ursor\x18\x05 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9_-]{1,256}$H\x02\x88\x01\x01\x12p\n\x08metadata\x18< \x03(\x0b\x32\x35.nivisco.payments.v1.GetAllUsersRequest.MetadataEntryB\'\xbaH$\x9a\x01!\x10\x01\"\x14r\x12\x32\x10^[ -Z^-~]{1,40}$*\x07r\x05\x10\x01\x18\xf4\x03\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x07\n\x05_pageB\x08\n\x06_limitB\t\n\x07_cursor\"\xa8\x01\n\x13GetAllUsersResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\x05\x12\r\n\x05total\x18\x02 \x01(\x05\x12(\n\x05users\x18\x03 \x03(\x0b\x32\x19.nivisco.payments.v1.User\x12\x19\n\x11total_is_estimate\x18\x04 \x01(\x08\x12\x1e\n\x0bnext_cursor\x18\x05 \x01(\tB\x04\xb8\xe7\x18\x01H\x00\x88\x01\x01\x42\x0e\n\x0c_next_cursor\"\xad\x04\n\x11UpdateUserRequest\x12(\n\x07user_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12G\n\x07updates\x18\x02 \x01(\x0b\x32..nivisco.payments.v1.UpdateUserRequest.UpdatesB\x06\xbaH\x03\xc8\x01\x01\x12\x32\n\x0fidempotency_key\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x00\x88\x01\x01\x12/\n\x0bupdate_mask\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x1a\xab\x02\n\x07Updates\x12\x1f\n\x04name\x18\x01 \x01(\tB\x0c\xbaH\tr\x07\x18\xc8\x01\x32\x02\\SH\x00\x88\x01\x01\x12\x1e\n\x05\x65mail\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x18\xfe\x01`\x01H\x01\x88\x01\x01\x12\x13\n\x06\x61\x63tive\x18\x03 \x01(\x08H\x02\x88\x01\x01\x12{\n\x08metadata\x18< \x03(\x0b\x32<.nivisco.payments.v1.UpdateUserRequest.Updates.MetadataEntryB+\xbaH$\x9a\x01!\x10\x14\"\x14r\x12\x32\x10^[ -Z^-~]{1,40}$*\x07r\x05\x10\x01\x18\xf4\x03\xc0\xe7\x18\x01\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x07\n\x05_nameB\x08\n\x06_emailB\t\n\x07_activeB\x12\n\x10_idempotency_key\"l\n\x12UpdateUserResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x16\n\x0eupdated_fields\x18\x02 \x03(\t\x12-\n\x04user\x18\x03 \x01(\x0b\x32\x19.nivisco.payments.v1.UserB\x04\xb8\xe7\x18\x01\"\xce\x03\n\x11\x43reateUserRequest\x12\x44\n\x04user\x18\x01 \x01(\x0b\x32..nivisco.payments.v1.CreateUserRequest.NewUserB\x06\xbaH\x03\xc8\x01\x01\x12\x32\n\x0fidempotency_key\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x00\x88\x01\x01\x1a\xaa\x02\n\x07NewUser\x12\x1d\n\x04name\x18\x01 \x01(\tB\x0f\xbaH\x0cr\x07\x18\xc8\x01\x32\x02\\S\xc8\x01\x01\x12\x1c\n\x05\x65mail\x18\x02 \x01(\tB\r\xbaH\nr\x05\x18\xfe\x01`\x01\xc8\x01\x01\x12+\n\x08\x63urrency\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[A-Za-z]{3}$H\x00\x88\x01\x01\x12w\n\x08metadata\x18< \x03(\x0b\x32<.nivisco.payments.v1.CreateUserRequest.NewUser.MetadataEntryB\'\xbaH$\x9a\x01!\x10\x14\"\x14r\x12\x32\x10^[ -Z^-~]{1,40}$*\x07r\x05\x10\x01\x18\xf4\x03\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0b\n\t_currencyB\x12\n\x10_idempotency_key\"j\n\x12\x43reateUserResponse\x12\'\n\x04user\x18\x01 \x01(\x0b\x32\x19.nivisco.payments.v1.User\x12+\n\x06wallet\x18\x02 \x01(\x0b\x32\x1b.nivisco.payments.v1.Wallet2\xb6\x04\n\x0cUsersService\x12s\n\x0cValidateUser\x12(.nivisco.payments.v1.ValidateUserRequest\x1a).nivisco.payments.v1.ValidateUserResponse\"\x0e\x90\x02\x01\x8a\xe7\x18\x02\x18\x02\xb2\xe7\x18\x01\x0b\x12p\n\x0bGetUserInfo\x12\'.nivisco.payments.v1.GetUserInfoRequest\x1a(.nivisco.payments.v1.GetUserInfoResponse\"\x0e\x90\x02\x01\x8a\xe7\x18\x02\x18\x02\xb2\xe7\x18\x01\x0b\x12k\n\x0bGetAllUsers\x12\'.nivisco.payments.v1.GetAllUsersRequest\x1a(.nivisco.payments.v1.GetAllUsersResponse\"\t\x90\x02\x01\x8a\xe7\x18\x02\x18\x02\x12k\n\nUpdateUser\x12&.nivisco.payments.v1.UpdateUserRequest\x1a\'.nivisco.payments.v1.UpdateUserResponse\"\x0c\x8a\xe7\x18\x02\x18\x03\xb2\xe7\x18\x02\x0b\x03\x12\x65\n\nCreateUser\x12&.nivisco.payments.v1.CreateUserRequest\x1a\'.nivisco.payments.v1.CreateUserResponse\"\x06\x8a\xe7\x18\x02\x18\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fnivisco/payments/v1/users.proto\x12\x13nivisco.payments.v1\x1a\x1b\x62uf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a(nivisco/annotations/v1/annotations.proto\x1a nivisco/payments/v1/errors.proto\x1a\x1fnivisco/payments/v1/types.proto\x1a nivisco/payments/v1/wallet.proto\"\x97\x03\n\x04User\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x61\x63tive\x18\x05 \x01(\x08\x12\x10\n\x08\x63urrency\x18\x06 \x01(\t\x12.\n\nupdated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12;\n\x0f\x64\x65\x66\x61ult_gateway\x18\x08 \x01(\x0e\x32\x1c.nivisco.payments.v1.GatewayB\x04\xb8\xe7\x18\x01\x12\x36\n\x0csuspended_at\x18= \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xb8\xe7\x18\x01\x12\x39\n\x08metadata\x18< \x03(\x0b\x32\'.nivisco.payments.v1.User.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"?\n\x13ValidateUserRequest\x12(\n\x07user_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\"?\n\x14ValidateUserResponse\x12\'\n\x04user\x18\x01 \x01(\x0b\x32\x19.nivisco.payments.v1.User\">\n\x12GetUserInfoRequest\x12(\n\x07user_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\">\n\x13GetUserInfoResponse\x12\'\n\x04user\x18\x01 \x01(\x0b\x32\x19.nivisco.payments.v1.User\"\xaa\x03\n\x12GetAllUsersRequest\x12\x1e\n\x04page\x18\x01 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x01H\x00\x88\x01\x01\x12\x1d\n\x05limit\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x01H\x01\x88\x01\x01\x12-\n\tfrom_date\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x07to_date\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xa8\xe7\x18\x01\x12\x32\n\x06\x63ursor\x18\x05 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9_-]{1,256}$H\x02\x88\x01\x01\x12p\n\x08metadata\x18< \x03(\x0b\x32\x35.nivisco.payments.v1.GetAllUsersRequest.MetadataEntryB\'\xbaH$\x9a\x01!\x10\x01\"\x14r\x12\x32\x10^[ -Z^-~]{1,40}$*\x07r\x05\x10\x01\x18\xf4\x03\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x07\n\x05_pageB\x08\n\x06_limitB\t\n\x07_cursor\"\xa8\x01\n\x13GetAllUsersResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\x05\x12\r\n\x05total\x18\x02 \x01(\x05\x12(\n\x05users\x18\x03 \x03(\x0b\x32\x19.nivisco.payments.v1.User\x12\x19\n\x11total_is_estimate\x18\x04 \x01(\x08\x12\x1e\n\x0bnext_cursor\x18\x05 \x01(\tB\x04\xb8\xe7\x18\x01H\x00\x88\x01\x01\x42\x0e\n\x0c_next_cursor\"\xad\x04\n\x11UpdateUserRequest\x12(\n\x07user_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12G\n\x07updates\x18\x02 \x01(\x0b\x32..nivisco.payments.v1.UpdateUserRequest.UpdatesB\x06\xbaH\x03\xc8\x01\x01\x12\x32\n\x0fidempotency_key\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x00\x88\x01\x01\x12/\n\x0bupdate_mask\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x1a\xab\x02\n\x07Updates\x12\x1f\n\x04name\x18\x01 \x01(\tB\x0c\xbaH\tr\x07\x18\xc8\x01\x32\x02\\SH\x00\x88\x01\x01\x12\x1e\n\x05\x65mail\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x18\xfe\x01`\x01H\x01\x88\x01\x01\x12\x13\n\x06\x61\x63tive\x18\x03 \x01(\x08H\x02\x88\x01\x01\x12{\n\x08metadata\x18< \x03(\x0b\x32<.nivisco.payments.v1.UpdateUserRequest.Updates.MetadataEntryB+\xbaH$\x9a\x01!\x10\x14\"\x14r\x12\x32\x10^[ -Z^-~]{1,40}$*\x07r\x05\x10\x01\x18\xf4\x03\xc0\xe7\x18\x01\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x07\n\x05_nameB\x08\n\x06_emailB\t\n\x07_activeB\x12\n\x10_idempotency_key\"l\n\x12UpdateUserResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x16\n\x0eupdated_fields\x18\x02 \x03(\t\x12-\n\x04user\x18\x03 \x01(\x0b\x32\x19.nivisco.payments.v1.UserB\x04\xb8\xe7\x18\x01\"\xce\x03\n\x11\x43reateUserRequest\x12\x44\n\x04user\x18\x01 \x01(\x0b\x32..nivisco.payments.v1.CreateUserRequest.NewUserB\x06\xbaH\x03\xc8\x01\x01\x12\x32\n\x0fidempotency_key\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x00\x88\x01\x01\x1a\xaa\x02\n\x07NewUser\x12\x1d\n\x04name\x18\x01 \x01(\tB\x0f\xbaH\x0cr\x07\x18\xc8\x01\x32\x02\\S\xc8\x01\x01\x12\x1c\n\x05\x65mail\x18\x02 \x01(\tB\r\xbaH\nr\x05\x18\xfe\x01`\x01\xc8\x01\x01\x12+\n\x08\x63urrency\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[A-Za-z]{3}$H\x00\x88\x01\x01\x12w\n\x08metadata\x18< \x03(\x0b\x32<.nivisco.payments.v1.CreateUserRequest.NewUser.MetadataEntryB\'\xbaH$\x9a\x01!\x10\x14\"\x14r\x12\x32\x10^[ -Z^-~]{1,40}$*\x07r\x05\x10\x01\x18\xf4\x03\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0b\n\t_currencyB\x12\n\x10_idempotency_key\"j\n\x12\x43reateUserResponse\x12\'\n\x04user\x18\x01 \x01(\x0b\x32\x19.nivisco.payments.v1.User\x12+\n\x06wallet\x18\x02 \x01(\x0b\x32\x1b.nivisco.payments.v1.Wallet\"\x86\x01\n\x12SuspendUserRequest\x12(\n\x07user_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12\x32\n\x0fidempotency_key\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x00\x88\x01\x01\x42\x12\n\x10_idempotency_key\"O\n\x13SuspendUserResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\'\n\x04user\x18\x02 \x01(\x0b\x32\x19.nivisco.payments.v1.User\"\x89\x01\n\x15ReactivateUserRequest\x12(\n\x07user_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12\x32\n\x0fidempotency_key\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x00\x88\x01\x01\x42\x12\n\x10_idempotency_key\"R\n\x16ReactivateUserResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\'\n\x04user\x18\x02 \x01(\x0b\x32\x19.nivisco.payments.v1.User2\x9d\x06\n\x0cUsersService\x12s\n\x0cValidateUser\x12(.nivisco.payments.v1.ValidateUserRequest\x1a).nivisco.payments.v1.ValidateUserResponse\"\x0e\x90\x02\x01\x8a\xe7\x18\x02\x18\x02\xb2\xe7\x18\x01\x0b\x12p\n\x0bGetUserInfo\x12\'.nivisco.payments.v1.GetUserInfoRequest\x1a(.nivisco.payments.v1.GetUserInfoResponse\"\x0e\x90\x02\x01\x8a\xe7\x18\x02\x18\x02\xb2\xe7\x18\x01\x0b\x12k\n\x0bGetAllUsers\x12\'.nivisco.payments.v1.GetAllUsersRequest\x1a(.nivisco.payments.v1.GetAllUsersResponse\"\t\x90\x02\x01\x8a\xe7\x18\x02\x18\x02\x12k\n\nUpdateUser\x12&.nivisco.payments.v1.UpdateUserRequest\x1a\'.nivisco.payments.v1.UpdateUserResponse\"\x0c\x8a\xe7\x18\x02\x18\x03\xb2\xe7\x18\x02\x0b\x03\x12\x65\n\nCreateUser\x12&.nivisco.payments.v1.CreateUserRequest\x1a\'.nivisco.payments.v1.CreateUserResponse\"\x06\x8a\xe7\x18\x02\x18\x03\x12m\n\x0bSuspendUser\x12\'.nivisco.payments.v1.SuspendUserRequest\x1a(.nivisco.payments.v1.SuspendUserResponse\"\x0b\x8a\xe7\x18\x02\x18\x05\xb2\xe7\x18\x01\x0b\x12v\n\x0eReactivateUser\x12*.nivisco.payments.v1.ReactivateUserRequest\x1a+.nivisco.payments.v1.ReactivateUserResponse\"\x0b\x8a\xe7\x18\x02\x18\x05\xb2\xe7\x18\x01\x0b\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,6 +42,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USER_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_USER'].fields_by_name['default_gateway']._loaded_options = None
   _globals['_USER'].fields_by_name['default_gateway']._serialized_options = b'\270\347\030\001'
+  _globals['_USER'].fields_by_name['suspended_at']._loaded_options = None
+  _globals['_USER'].fields_by_name['suspended_at']._serialized_options = b'\270\347\030\001'
   _globals['_VALIDATEUSERREQUEST'].fields_by_name['user_id']._loaded_options = None
   _globals['_VALIDATEUSERREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\024r\0172\r^[!-~]{1,64}$\310\001\001'
   _globals['_GETUSERINFOREQUEST'].fields_by_name['user_id']._loaded_options = None
@@ -90,6 +92,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEUSERREQUEST'].fields_by_name['user']._serialized_options = b'\272H\003\310\001\001'
   _globals['_CREATEUSERREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
   _globals['_CREATEUSERREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\272H\021r\0172\r^[ -~]{1,64}$'
+  _globals['_SUSPENDUSERREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_SUSPENDUSERREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\024r\0172\r^[!-~]{1,64}$\310\001\001'
+  _globals['_SUSPENDUSERREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
+  _globals['_SUSPENDUSERREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\272H\021r\0172\r^[ -~]{1,64}$'
+  _globals['_REACTIVATEUSERREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_REACTIVATEUSERREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\024r\0172\r^[!-~]{1,64}$\310\001\001'
+  _globals['_REACTIVATEUSERREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
+  _globals['_REACTIVATEUSERREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\272H\021r\0172\r^[ -~]{1,64}$'
   _globals['_USERSSERVICE'].methods_by_name['ValidateUser']._loaded_options = None
   _globals['_USERSSERVICE'].methods_by_name['ValidateUser']._serialized_options = b'\220\002\001\212\347\030\002\030\002\262\347\030\001\013'
   _globals['_USERSSERVICE'].methods_by_name['GetUserInfo']._loaded_options = None
@@ -100,40 +110,52 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USERSSERVICE'].methods_by_name['UpdateUser']._serialized_options = b'\212\347\030\002\030\003\262\347\030\002\013\003'
   _globals['_USERSSERVICE'].methods_by_name['CreateUser']._loaded_options = None
   _globals['_USERSSERVICE'].methods_by_name['CreateUser']._serialized_options = b'\212\347\030\002\030\003'
+  _globals['_USERSSERVICE'].methods_by_name['SuspendUser']._loaded_options = None
+  _globals['_USERSSERVICE'].methods_by_name['SuspendUser']._serialized_options = b'\212\347\030\002\030\005\262\347\030\001\013'
+  _globals['_USERSSERVICE'].methods_by_name['ReactivateUser']._loaded_options = None
+  _globals['_USERSSERVICE'].methods_by_name['ReactivateUser']._serialized_options = b'\212\347\030\002\030\005\262\347\030\001\013'
   _globals['_USER']._serialized_start=296
-  _globals['_USER']._serialized_end=647
-  _globals['_USER_METADATAENTRY']._serialized_start=600
-  _globals['_USER_METADATAENTRY']._serialized_end=647
-  _globals['_VALIDATEUSERREQUEST']._serialized_start=649
-  _globals['_VALIDATEUSERREQUEST']._serialized_end=712
-  _globals['_VALIDATEUSERRESPONSE']._serialized_start=714
-  _globals['_VALIDATEUSERRESPONSE']._serialized_end=777
-  _globals['_GETUSERINFOREQUEST']._serialized_start=779
-  _globals['_GETUSERINFOREQUEST']._serialized_end=841
-  _globals['_GETUSERINFORESPONSE']._serialized_start=843
-  _globals['_GETUSERINFORESPONSE']._serialized_end=905
-  _globals['_GETALLUSERSREQUEST']._serialized_start=908
-  _globals['_GETALLUSERSREQUEST']._serialized_end=1334
-  _globals['_GETALLUSERSREQUEST_METADATAENTRY']._serialized_start=600
-  _globals['_GETALLUSERSREQUEST_METADATAENTRY']._serialized_end=647
-  _globals['_GETALLUSERSRESPONSE']._serialized_start=1337
-  _globals['_GETALLUSERSRESPONSE']._serialized_end=1505
-  _globals['_UPDATEUSERREQUEST']._serialized_start=1508
-  _globals['_UPDATEUSERREQUEST']._serialized_end=2065
-  _globals['_UPDATEUSERREQUEST_UPDATES']._serialized_start=1746
-  _globals['_UPDATEUSERREQUEST_UPDATES']._serialized_end=2045
-  _globals['_UPDATEUSERREQUEST_UPDATES_METADATAENTRY']._serialized_start=600
-  _globals['_UPDATEUSERREQUEST_UPDATES_METADATAENTRY']._serialized_end=647
-  _globals['_UPDATEUSERRESPONSE']._serialized_start=2067
-  _globals['_UPDATEUSERRESPONSE']._serialized_end=2175
-  _globals['_CREATEUSERREQUEST']._serialized_start=2178
-  _globals['_CREATEUSERREQUEST']._serialized_end=2640
-  _globals['_CREATEUSERREQUEST_NEWUSER']._serialized_start=2322
-  _globals['_CREATEUSERREQUEST_NEWUSER']._serialized_end=2620
-  _globals['_CREATEUSERREQUEST_NEWUSER_METADATAENTRY']._serialized_start=600
-  _globals['_CREATEUSERREQUEST_NEWUSER_METADATAENTRY']._serialized_end=647
-  _globals['_CREATEUSERRESPONSE']._serialized_start=2642
-  _globals['_CREATEUSERRESPONSE']._serialized_end=2748
-  _globals['_USERSSERVICE']._serialized_start=2751
-  _globals['_USERSSERVICE']._serialized_end=3317
+  _globals['_USER']._serialized_end=703
+  _globals['_USER_METADATAENTRY']._serialized_start=656
+  _globals['_USER_METADATAENTRY']._serialized_end=703
+  _globals['_VALIDATEUSERREQUEST']._serialized_start=705
+  _globals['_VALIDATEUSERREQUEST']._serialized_end=768
+  _globals['_VALIDATEUSERRESPONSE']._serialized_start=770
+  _globals['_VALIDATEUSERRESPONSE']._serialized_end=833
+  _globals['_GETUSERINFOREQUEST']._serialized_start=835
+  _globals['_GETUSERINFOREQUEST']._serialized_end=897
+  _globals['_GETUSERINFORESPONSE']._serialized_start=899
+  _globals['_GETUSERINFORESPONSE']._serialized_end=961
+  _globals['_GETALLUSERSREQUEST']._serialized_start=964
+  _globals['_GETALLUSERSREQUEST']._serialized_end=1390
+  _globals['_GETALLUSERSREQUEST_METADATAENTRY']._serialized_start=656
+  _globals['_GETALLUSERSREQUEST_METADATAENTRY']._serialized_end=703
+  _globals['_GETALLUSERSRESPONSE']._serialized_start=1393
+  _globals['_GETALLUSERSRESPONSE']._serialized_end=1561
+  _globals['_UPDATEUSERREQUEST']._serialized_start=1564
+  _globals['_UPDATEUSERREQUEST']._serialized_end=2121
+  _globals['_UPDATEUSERREQUEST_UPDATES']._serialized_start=1802
+  _globals['_UPDATEUSERREQUEST_UPDATES']._serialized_end=2101
+  _globals['_UPDATEUSERREQUEST_UPDATES_METADATAENTRY']._serialized_start=656
+  _globals['_UPDATEUSERREQUEST_UPDATES_METADATAENTRY']._serialized_end=703
+  _globals['_UPDATEUSERRESPONSE']._serialized_start=2123
+  _globals['_UPDATEUSERRESPONSE']._serialized_end=2231
+  _globals['_CREATEUSERREQUEST']._serialized_start=2234
+  _globals['_CREATEUSERREQUEST']._serialized_end=2696
+  _globals['_CREATEUSERREQUEST_NEWUSER']._serialized_start=2378
+  _globals['_CREATEUSERREQUEST_NEWUSER']._serialized_end=2676
+  _globals['_CREATEUSERREQUEST_NEWUSER_METADATAENTRY']._serialized_start=656
+  _globals['_CREATEUSERREQUEST_NEWUSER_METADATAENTRY']._serialized_end=703
+  _globals['_CREATEUSERRESPONSE']._serialized_start=2698
+  _globals['_CREATEUSERRESPONSE']._serialized_end=2804
+  _globals['_SUSPENDUSERREQUEST']._serialized_start=2807
+  _globals['_SUSPENDUSERREQUEST']._serialized_end=2941
+  _globals['_SUSPENDUSERRESPONSE']._serialized_start=2943
+  _globals['_SUSPENDUSERRESPONSE']._serialized_end=3022
+  _globals['_REACTIVATEUSERREQUEST']._serialized_start=3025
+  _globals['_REACTIVATEUSERREQUEST']._serialized_end=3162
+  _globals['_REACTIVATEUSERRESPONSE']._serialized_start=3164
+  _globals['_REACTIVATEUSERRESPONSE']._serialized_end=3246
+  _globals['_USERSSERVICE']._serialized_start=3249
+  _globals['_USERSSERVICE']._serialized_end=4046
 # @@protoc_insertion_point(module_scope)
