@@ -50,6 +50,8 @@ def action_help(action: Action) -> str:
         formatter.write_text(_plain(action.description))
         if action.admin_only:
             formatter.write_text("For the admin business only.")
+        if action.key_scope:
+            formatter.write_text(f"The API key needs the scope {action.key_scope}.")
     _write(formatter, "Fields (* is required)", [_request_row(f) for f in _leaves(action.request)])
     _write(formatter, "Answer", [(f.path, _about(f)) for f in _leaves(action.response)])
     errors = [error for error in action.errors if error.has_code]

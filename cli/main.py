@@ -26,6 +26,7 @@ _COMMANDS = {
     "queue": "cli.set_aside:queue",
     "secrets": "cli.sealing:secrets",
     "user": "cli.user:user",
+    "business": "cli.business:business",
     "clock": "cli.test_clock:clock",
     "logs": "cli.log_reader:logs",
     "profile": "cli.profile:profile",

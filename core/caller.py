@@ -6,9 +6,16 @@ Set by the pipeline only.
 import asyncio
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
 
 from core.dunning import DEFAULT, Dunning
 from core.ids import ADMIN_BUSINESS_ID
+
+ALL_SCOPES: Final = frozenset({"read", "charge", "refund", "admin"})
+"""Words of nivisco.payments.v1.ApiKeyScope."""
+DEFAULT_KEY_ID: Final = "default"
+"""Id of the key that a business was registered with, and of each that replaced it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +31,14 @@ class Caller:
     """Whether what a user owes is settled whenever the user's wallet is credited."""
     dunning: Dunning = DEFAULT
     """What the business's jobs do that have none of their own."""
+    is_suspended: bool = False
+    """Whether an operator has suspended the business."""
+    key_id: str = DEFAULT_KEY_ID
+    """Id of the API key of this call."""
+    scopes: frozenset[str] = ALL_SCOPES
+    """What the API key is allowed to do."""
+    key_expires_at: datetime | None = None
+    """Time from which the API key does not work."""
 
     @property
     def is_admin(self) -> bool:

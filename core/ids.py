@@ -18,6 +18,11 @@ def new_business_id() -> str:
     return str(uuid.uuid4())
 
 
+def new_api_key_id() -> str:
+    """Return `KEY-` and a ULID."""
+    return f"KEY-{ULID()}"
+
+
 def new_user_id() -> str:
     """Return `USR-` and a ULID."""
     return f"USR-{ULID()}"

@@ -62,6 +62,10 @@ class Method:
     """Whether the method is an action of the JSON endpoint, called with a business's API key."""
     admin_only: bool
     """Whether only the admin business may call the action."""
+    key_scope: str | None
+    """Scope that the API key of an action needs, for example `charge`. None: any key will do."""
+    is_refused_while_suspended: bool
+    """Whether a suspended business may not call the action."""
     scope: str | None
     """Scope of the service token that an internal method needs, for example `scheduler`."""
     is_mutating: bool
@@ -112,6 +116,10 @@ def read_method(method: MethodDescriptor) -> Method:
         descriptor=method,
         is_action=options.HasExtension(annotations_pb2.action),
         admin_only=action.admin_only,
+        key_scope=_key_scope(action.scope),
+        is_refused_while_suspended=(
+            action.scope == annotations_pb2.KEY_SCOPE_CHARGE and not action.allowed_while_suspended
+        ),
         scope=(
             annotations_pb2.ServiceScope.Name(scope).removeprefix("SERVICE_SCOPE_").lower()
             if scope
@@ -124,6 +132,12 @@ def read_method(method: MethodDescriptor) -> Method:
             for reason in options.Extensions[errors_pb2.method_errors]
         ),
     )
+
+
+def _key_scope(scope: annotations_pb2.KeyScope.ValueType) -> str | None:
+    if scope in (annotations_pb2.KEY_SCOPE_UNSPECIFIED, annotations_pb2.KEY_SCOPE_ANY):
+        return None
+    return annotations_pb2.KeyScope.Name(scope).removeprefix("KEY_SCOPE_").lower()
 
 
 def action_name(method_name: str) -> str:

@@ -51,6 +51,9 @@ def _method_problems(files: Sequence[FileDescriptor]) -> Iterator[str]:
         accepts_key = IDEMPOTENCY_KEY in descriptor.input_type.fields_by_name
         if method.is_action == (method.scope is not None):
             yield f"{name} must be either an action or in a service with a service_scope"
+        action = descriptor.GetOptions().Extensions[annotations_pb2.action]
+        if method.is_action and not action.scope:
+            yield f"{name} must have the scope that its API keys need"
         if method.is_action and method.is_mutating != accepts_key:
             yield f"{name} must have either an {IDEMPOTENCY_KEY} or NO_SIDE_EFFECTS"
         if method.keeps_own_idempotency_record and not (method.is_mutating and accepts_key):

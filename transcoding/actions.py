@@ -38,6 +38,10 @@ class Action:
     read: ReadMessage
     write: WriteMessage
     admin_only: bool
+    is_refused_while_suspended: bool
+    """Whether a suspended business may not call the action."""
+    key_scope: str | None
+    """Scope that the API key needs; None: any key will do."""
     mutates: bool
     """Whether the action changes anything. If so, its request has an idempotency key."""
     wrapped: Mapping[str, bool]
@@ -97,6 +101,8 @@ def _compile_action(service: ServiceDescriptor, method: MethodDescriptor) -> Act
         read=compile_reader(request),
         write=compile_response_writer(method.output_type),
         admin_only=options.admin_only,
+        is_refused_while_suspended=options.is_refused_while_suspended,
+        key_scope=options.key_scope,
         mutates=options.is_mutating,
         wrapped=dict(_wrapped_paths(request, "")),
     )

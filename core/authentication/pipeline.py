@@ -8,7 +8,7 @@ from core.authentication.service import AuthenticationService
 from core.caller import Caller, set_caller
 from core.errors import Reason, Refusal
 from nivisco.payments.v1 import types_pb2
-from nivisco.payments.v1.business_pb2 import ChangeApiKeyRequest
+from nivisco.payments.v1.business_pb2 import ChangeApiKeyRequest, RevokeApiKeyRequest
 from nivisco.payments.v1.credentials_pb2 import (
     AddAuthorizeCredentialsRequest,
     AddStripeCredentialsRequest,
@@ -36,7 +36,8 @@ async def admit(
     `request` is None if it is malformed.
 
     Raises:
-        Refusal: SERVICE_TOKEN_REQUIRED, INVALID_CREDENTIALS or ADMIN_ONLY.
+        Refusal: SERVICE_TOKEN_REQUIRED, INVALID_CREDENTIALS, ADMIN_ONLY, SCOPE_MISSING
+            or BUSINESS_SUSPENDED.
     """
     if method.scope is not None:
         token = metadata_text(metadata, SERVICE_TOKEN_METADATA)
@@ -51,6 +52,16 @@ async def admit(
     if method.admin_only and not caller.is_admin:
         raise Refusal(
             Reason.ERROR_REASON_ADMIN_ONLY, "Only the admin business may call this action"
+        )
+    if method.key_scope is not None and method.key_scope not in caller.scopes:
+        raise Refusal(
+            Reason.ERROR_REASON_SCOPE_MISSING,
+            f"The API key lacks the scope {method.key_scope}, which this action needs",
+        )
+    if caller.is_suspended and method.is_refused_while_suspended:
+        raise Refusal(
+            Reason.ERROR_REASON_BUSINESS_SUSPENDED,
+            "The business is suspended; it can read, refund, and end what it began",
         )
     set_caller(caller)
 
@@ -85,9 +96,9 @@ async def settle(authentication: AuthenticationService, request: Message) -> Non
 
 
 def _changes_callers(request: Message) -> bool:
-    """Return whether an action changes the API key or the default environment."""
+    """Return whether an action ends an API key or changes the default environment."""
     match request:
-        case ChangeApiKeyRequest():
+        case ChangeApiKeyRequest() | RevokeApiKeyRequest():
             return True
         case AddStripeCredentialsRequest() | AddAuthorizeCredentialsRequest():
             return request.credentials.env == types_pb2.ENV_LIVE

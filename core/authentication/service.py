@@ -28,8 +28,8 @@ class AuthenticationService:
         """Return the business that the credentials belong to.
 
         Raises:
-            Refusal: INVALID_CREDENTIALS, equally for an unknown business, a wrong key and an
-                inactive business.
+            Refusal: INVALID_CREDENTIALS, equally for an unknown business, an inactive one, and a
+                key that is wrong, expired or revoked.
         """
         if not business_id or not api_key:
             raise invalid_credentials()

@@ -8,16 +8,21 @@
 Only callers that were admitted are kept: unknown businesses and wrong keys displace nobody, and a
 new business or key is never refused for what was read before.
 
-A change of credentials drops the caller in the core that makes it, at its commit. Other cores may
-admit the old credentials until what they keep is too old, so the change is answered after that
-(`until_known_everywhere`). Then they are refused by every core.
+A key is kept by its hash, of which an attacker learns nothing from how long a look-up takes, and no
+longer than it works. When it is read, the time is noted as its last use; `take_uses` returns what
+was noted.
+
+A change of credentials drops the callers of the business in the core that makes it, at its commit.
+Other cores may admit the old credentials until what they keep is too old, so the change is answered
+after that (`until_known_everywhere`). Then they are refused by every core.
 """
 
-import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from core.business import store
+from core.business import key_rules, key_store
+from core.business.key_store import Use
 from core.caller import Caller
 from core.database.clock import MonotonicClock, SystemMonotonicClock
 from core.database.transactions import Database, Transaction
@@ -29,7 +34,6 @@ _CLOCK_MARGIN_SECONDS = 0.1
 """By how much two machines' clocks may differ over LIFETIME_SECONDS."""
 KNOWN_MAX = 10_000
 """How many callers are kept; beyond, the one that was read first is dropped."""
-_NO_BUSINESS_HASH = hash_api_key("no business has this key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +50,10 @@ class KnownCallers:
         """Read businesses from `database`; tell ages by `clock`, by default this machine's."""
         self._database = database
         self._clock = clock or SystemMonotonicClock()
-        self._known: dict[str, _Known] = {}
-        """By business, the one that was read first in front."""
+        self._known: dict[tuple[str, str], _Known] = {}
+        """By business and hash of the key, the one that was read first in front."""
+        self._uses: dict[tuple[str, str], Use] = {}
+        """By business and id of the key."""
         self._changes = 0
         """How often credentials were changed here: what was read before is not kept after."""
 
@@ -60,31 +66,35 @@ class KnownCallers:
         if not business_id.isprintable():
             return None  # PostgreSQL takes no NUL: the look-ups of others would fail with this one
         presented = hash_api_key(api_key)
-        known = self._known.get(business_id)
-        if known is not None and hmac.compare_digest(presented, known.caller.api_key_hash):
-            if self._clock.seconds() - known.read_at < LIFETIME_SECONDS:
+        known = self._known.get((business_id, presented))
+        if known is not None:
+            if self._is_current(known):
                 return known.caller
-            del self._known[business_id]
+            self._known.pop((business_id, presented))
         began_at, changes = self._clock.seconds(), self._changes
-        business = await store.business_by_id(self._database, business_id)
-        # Always compare a hash, so that the response time does not reveal known business ids.
-        stored = business.api_key_hash if business is not None else _NO_BUSINESS_HASH
-        is_equal = hmac.compare_digest(presented, stored)
-        if business is None or not is_equal or not business.active:
+        found = await key_store.business_by_key(self._database, business_id, presented)
+        now = self._database.now()
+        caller = key_rules.caller_of(found, presented, now)
+        if caller is None:
             return None
-        caller = Caller(
-            business_id,
-            business.default_env,
-            presented,
-            business.settle_receivables,
-            business.dunning,
-        )
+        self._uses[business_id, caller.key_id] = Use(business_id, caller.key_id, now)
         if changes == self._changes:
             self._keep(_Known(caller, began_at))
         return caller
 
+    def take_uses(self) -> Sequence[Use]:
+        """Return the last use of each key that was read since this was last called."""
+        uses, self._uses = self._uses, {}
+        return list(uses.values())
+
+    def _is_current(self, known: _Known) -> bool:
+        expires_at = known.caller.key_expires_at
+        return self._clock.seconds() - known.read_at < LIFETIME_SECONDS and (
+            expires_at is None or self._database.now() < expires_at
+        )
+
     def forget_at_end(self, transaction: Transaction, business_id: str) -> None:
-        """Drop the caller when the transaction that changes its credentials has ended."""
+        """Drop the business's callers when the transaction that changes their keys has ended."""
         transaction.at_end.append(partial(self._forget, business_id))
 
     async def until_known_everywhere(self) -> None:
@@ -96,11 +106,13 @@ class KnownCallers:
             await self._clock.sleep(left)
 
     def _keep(self, known: _Known) -> None:
-        self._known.pop(known.caller.business_id, None)
-        self._known[known.caller.business_id] = known
+        key = (known.caller.business_id, known.caller.api_key_hash)
+        self._known.pop(key, None)
+        self._known[key] = known
         if len(self._known) > KNOWN_MAX:
             del self._known[next(iter(self._known))]
 
     def _forget(self, business_id: str) -> None:
         self._changes += 1
-        self._known.pop(business_id, None)
+        for key in [key for key in self._known if key[0] == business_id]:
+            del self._known[key]

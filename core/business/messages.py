@@ -1,12 +1,14 @@
 """Messages of businesses."""
 
+from core.business.key_store import ApiKey
 from core.business.store import Business
-from core.messages import env_value, timestamp
+from core.messages import enum_value, env_value, timestamp
 from nivisco.payments.v1 import business_pb2 as pb
 
 
 def business_message(business: Business) -> pb.Business:
     """Return the message of a business."""
+    suspended_at = business.suspended_at
     return pb.Business(
         business_id=business.business_id,
         name=business.name,
@@ -19,4 +21,20 @@ def business_message(business: Business) -> pb.Business:
         settle_receivables=business.settle_receivables,
         retry_days=business.dunning.retry_days,
         max_failed_cycles=business.dunning.max_failed_cycles,
+        suspended_at=timestamp(suspended_at) if suspended_at else None,
     )
+
+
+def api_key_message(key: ApiKey) -> pb.ApiKey:
+    """Return the message of an API key, without the key."""
+    message = pb.ApiKey(
+        key_id=key.key_id,
+        name=key.name,
+        scopes=sorted(enum_value(pb.ApiKeyScope, scope) for scope in key.scopes),
+        last4=key.last4,
+        created_at=timestamp(key.created_at),
+    )
+    for name in ("last_used_at", "expires_at", "revoked_at", "replaced_at"):
+        if (moment := getattr(key, name)) is not None:
+            getattr(message, name).CopyFrom(timestamp(moment))
+    return message

@@ -1,11 +1,12 @@
-"""Registers businesses, changes their profiles and rotates their API keys."""
+"""Registers businesses and changes their profiles."""
 
-import hmac
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
-from core.business import rules, store
+from core.business import key_rules, key_store, rules, store
 from core.business.known_callers import KnownCallers
 from core.caller import Caller
 from core.database.transactions import Database
@@ -16,6 +17,7 @@ from core.security.secrets import hash_api_key, new_api_key
 
 _SETTINGS: Final = frozenset({"settle_receivables", "retry_days", "max_failed_cycles"})
 """What a caller carries of its business."""
+logger = logging.getLogger("core")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,13 @@ class IssuedKey:
 
     business_id: str
     api_key: str = field(repr=False)
+    previous_expires_at: datetime | None = None
+    """Time until which the key that it replaces works; None: it has stopped."""
+
+    @property
+    def last4(self) -> str:
+        """The last four digits, which are stored."""
+        return self.api_key[-4:]
 
 
 class BusinessService:
@@ -41,14 +50,13 @@ class BusinessService:
             Refusal: INVALID_CREDENTIALS if the API key was replaced or the business deactivated
                 since the caller was last compared with the database.
         """
-        business = await store.business_by_id(self._database, caller.business_id)
-        if (
-            business is None
-            or not business.active
-            or not hmac.compare_digest(business.api_key_hash, caller.api_key_hash)
-        ):
+        found = await key_store.business_by_key(
+            self._database, caller.business_id, caller.api_key_hash
+        )
+        now = self._database.now()
+        if found is None or key_rules.caller_of(found, caller.api_key_hash, now) is None:
             raise rules.invalid_credentials()
-        return business
+        return found[0]
 
     async def register(
         self, *, name: str, email: str, domain: str
@@ -68,6 +76,7 @@ class BusinessService:
                 email=email,
                 domain=domain.lower(),
                 api_key_hash=hash_api_key(issued.api_key),
+                api_key_last4=issued.last4,
             )
         return business, issued
 
@@ -96,24 +105,6 @@ class BusinessService:
                 )
             return await store.update_profile(transaction, caller.business_id, columns)
 
-    async def change_api_key(self, caller: Caller) -> IssuedKey:
-        """Replace the caller's API key. The previous key stops working when this is answered.
-
-        Raises:
-            Refusal: INVALID_CREDENTIALS if a concurrent call replaced the presented key.
-        """
-        issued = IssuedKey(caller.business_id, new_api_key())
-        async with self._database.transaction() as transaction:
-            self._known_callers.forget_at_end(transaction, caller.business_id)
-            if not await store.exchange_api_key(
-                transaction,
-                caller.business_id,
-                presented_hash=caller.api_key_hash,
-                api_key_hash=hash_api_key(issued.api_key),
-            ):
-                raise rules.invalid_credentials()
-        return issued
-
     async def create_admin(self, *, rotate: bool) -> IssuedKey:
         """Create the admin business, or replace its API key if `rotate` is set.
 
@@ -123,7 +114,6 @@ class BusinessService:
             Refusal: ALREADY_EXISTS if it exists and `rotate` is not set.
         """
         issued = IssuedKey(ADMIN_BUSINESS_ID, new_api_key())
-        api_key_hash = hash_api_key(issued.api_key)
         async with self._database.transaction() as transaction:
             if await store.business_by_id(transaction, ADMIN_BUSINESS_ID) is None:
                 await store.insert_business(
@@ -132,12 +122,18 @@ class BusinessService:
                     name="Administration",
                     email="admin@admin.invalid",
                     domain="admin.invalid",
-                    api_key_hash=api_key_hash,
+                    api_key_hash=hash_api_key(issued.api_key),
+                    api_key_last4=issued.last4,
                 )
                 is_replaced = False
             elif rotate:
                 self._known_callers.forget_at_end(transaction, ADMIN_BUSINESS_ID)
-                await store.replace_api_key(transaction, ADMIN_BUSINESS_ID, api_key_hash)
+                await store.replace_api_key(
+                    transaction,
+                    ADMIN_BUSINESS_ID,
+                    api_key_hash=hash_api_key(issued.api_key),
+                    last4=issued.last4,
+                )
                 is_replaced = True
             else:
                 raise Refusal(
@@ -147,3 +143,44 @@ class BusinessService:
         if is_replaced:
             await self._known_callers.until_known_everywhere()
         return issued
+
+    async def suspend(self, business_id: str, *, by: str, reason: str) -> store.Business:
+        """Suspend a business, as an operator decides. No core charges for it afterwards.
+
+        Raises:
+            InvalidFields: there is no such business, or it is the admin's.
+        """
+        business = await self._set_suspended(business_id, reason)
+        logger.info(
+            "business suspended",
+            extra={"business_id": business_id, "decided_by": by, "reason": reason},
+        )
+        return business
+
+    async def reactivate(self, business_id: str, *, by: str, reason: str) -> store.Business:
+        """End the suspension of a business.
+
+        Raises:
+            InvalidFields: there is no such business, or it is the admin's.
+        """
+        business = await self._set_suspended(business_id, None)
+        logger.info(
+            "business reactivated",
+            extra={"business_id": business_id, "decided_by": by, "reason": reason},
+        )
+        return business
+
+    async def _set_suspended(self, business_id: str, reason: str | None) -> store.Business:
+        """Suspend a business or end that, and return it when every core knows.
+
+        It waits if nothing changed, too: the core that made the change may have died in the wait.
+        """
+        if business_id == ADMIN_BUSINESS_ID:
+            raise InvalidFields.of("id", "must not be the admin business")
+        async with self._database.transaction() as transaction:
+            self._known_callers.forget_at_end(transaction, business_id)
+            business = await store.set_suspended(transaction, business_id, reason)
+        if business is None:
+            raise InvalidFields.of("id", "names no business")
+        await self._known_callers.until_known_everywhere()
+        return business

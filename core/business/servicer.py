@@ -1,8 +1,12 @@
 """Maps the messages of BusinessService to use cases and back."""
 
-from core.business.messages import business_message
+from datetime import UTC, timedelta
+
+from core.business.api_keys import ApiKeys
+from core.business.messages import api_key_message, business_message
 from core.business.service import BusinessService
 from core.caller import current_caller
+from core.messages import enum_word, timestamp
 from core.update_mask import update_of
 from nivisco.payments.v1 import business_pb2 as pb
 from nivisco.payments.v1 import business_pb2_grpc
@@ -11,9 +15,10 @@ from nivisco.payments.v1 import business_pb2_grpc
 class BusinessServicer(business_pb2_grpc.BusinessServiceServicer):
     """Serves nivisco.payments.v1.BusinessService."""
 
-    def __init__(self, service: BusinessService) -> None:
-        """Serve with `service`."""
+    def __init__(self, service: BusinessService, api_keys: ApiKeys) -> None:
+        """Serve with `service`, and API keys with `api_keys`."""
         self._service = service
+        self._api_keys = api_keys
 
     async def RegisterBusiness(
         self, request: pb.RegisterBusinessRequest, context: object
@@ -51,9 +56,48 @@ class BusinessServicer(business_pb2_grpc.BusinessServiceServicer):
         self, request: pb.ChangeApiKeyRequest, context: object
     ) -> pb.ChangeApiKeyResponse:
         """Replace the caller's API key."""
-        issued = await self._service.change_api_key(current_caller())
+        issued = await self._api_keys.change(
+            current_caller(), timedelta(seconds=request.grace_seconds)
+        )
+        ends_at = issued.previous_expires_at
         return pb.ChangeApiKeyResponse(
             message="API key rotated successfully",
             business_id=issued.business_id,
             api_key=issued.api_key,
+            previous_key_expires_at=timestamp(ends_at) if ends_at else None,
         )
+
+    async def CreateApiKey(
+        self, request: pb.CreateApiKeyRequest, context: object
+    ) -> pb.CreateApiKeyResponse:
+        """Create another API key."""
+        expires_at = None
+        if request.HasField("expires_at"):
+            expires_at = request.expires_at.ToDatetime(tzinfo=UTC)
+        known = pb.ApiKeyScope.values()
+        issued, key = await self._api_keys.create(
+            current_caller(),
+            name=request.name,
+            scopes=[
+                enum_word(pb.ApiKeyScope, each) if each in known else None
+                for each in request.scopes
+            ],
+            expires_at=expires_at,
+        )
+        return pb.CreateApiKeyResponse(
+            message="API key created", api_key=issued.api_key, key_info=api_key_message(key)
+        )
+
+    async def ListApiKeys(
+        self, request: pb.ListApiKeysRequest, context: object
+    ) -> pb.ListApiKeysResponse:
+        """Return the caller's API keys, without the keys."""
+        keys = await self._api_keys.list(current_caller())
+        return pb.ListApiKeysResponse(count=len(keys), keys=map(api_key_message, keys))
+
+    async def RevokeApiKey(
+        self, request: pb.RevokeApiKeyRequest, context: object
+    ) -> pb.RevokeApiKeyResponse:
+        """Revoke an API key."""
+        key = await self._api_keys.revoke(current_caller(), request.key_id)
+        return pb.RevokeApiKeyResponse(message="API key revoked", key_info=api_key_message(key))

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 
 from core.database.schema import businesses
 from core.database.transactions import Database, Transaction
@@ -28,6 +28,7 @@ class Business:
     updated_at: datetime
     retry_days: str | None = None
     max_failed_cycles: int | None = None
+    suspended_at: datetime | None = None
 
     @property
     def dunning(self) -> Dunning:
@@ -53,6 +54,7 @@ async def insert_business(
     email: str,
     domain: str,
     api_key_hash: str,
+    api_key_last4: str | None = None,
 ) -> Business:
     """Store a new, active business whose default environment is TEST."""
     business = Business(
@@ -67,7 +69,13 @@ async def insert_business(
         created_at=transaction.now,
         updated_at=transaction.now,
     )
-    await transaction.connection.execute(insert(businesses).values(**asdict(business)))
+    await transaction.connection.execute(
+        insert(businesses).values(
+            **asdict(business),
+            api_key_last4=api_key_last4,
+            api_key_created_at=transaction.now,
+        )
+    )
     return business
 
 
@@ -84,25 +92,21 @@ async def update_profile(
     return Business(*result.one())
 
 
-async def replace_api_key(transaction: Transaction, business_id: str, api_key_hash: str) -> None:
-    """Store the hash of a new API key. The previous key stops working with the commit."""
+async def replace_api_key(
+    transaction: Transaction, business_id: str, *, api_key_hash: str, last4: str
+) -> None:
+    """Store another default API key. The previous one stops working with the commit."""
     await transaction.connection.execute(
         update(businesses)
         .where(businesses.c.business_id == business_id)
-        .values(api_key_hash=api_key_hash, updated_at=transaction.now)
+        .values(
+            api_key_hash=api_key_hash,
+            api_key_last4=last4,
+            api_key_created_at=transaction.now,
+            api_key_used_at=None,
+            updated_at=transaction.now,
+        )
     )
-
-
-async def exchange_api_key(
-    transaction: Transaction, business_id: str, *, presented_hash: str, api_key_hash: str
-) -> bool:
-    """Replace the API key with hash `presented_hash`; return whether it was still the key."""
-    result = await transaction.connection.execute(
-        update(businesses)
-        .where(businesses.c.business_id == business_id, businesses.c.api_key_hash == presented_hash)
-        .values(api_key_hash=api_key_hash, updated_at=transaction.now)
-    )
-    return result.rowcount == 1
 
 
 async def set_default_env(transaction: Transaction, business_id: str, env: str) -> None:
@@ -112,3 +116,25 @@ async def set_default_env(transaction: Transaction, business_id: str, env: str) 
         .where(businesses.c.business_id == business_id)
         .values(default_env=env, updated_at=transaction.now)
     )
+
+
+async def set_suspended(
+    transaction: Transaction, business_id: str, reason: str | None
+) -> Business | None:
+    """Suspend a business for a reason, or end that; return it, None if there is no such business.
+
+    The time of a suspension is that of its first reason.
+    """
+    since = func.coalesce(businesses.c.suspended_at, transaction.now)
+    result = await transaction.connection.execute(
+        update(businesses)
+        .where(businesses.c.business_id == business_id)
+        .values(
+            suspended_at=None if reason is None else since,
+            suspended_reason=reason,
+            updated_at=transaction.now,
+        )
+        .returning(*_COLUMNS)
+    )
+    row = result.one_or_none()
+    return Business(*row) if row else None

@@ -172,7 +172,35 @@ businesses = Table(
     Column("retry_days", String(64), nullable=True),
     Column("max_failed_cycles", Integer, nullable=True),
     CheckConstraint("max_failed_cycles > 0", name="max_failed_cycles_is_positive"),
+    # Of the default API key, whose hash is `api_key_hash`. NULL: it is older than the column, or
+    # was not used. A core of the previous version replaces the hash alone.
+    Column("api_key_last4", String(4), nullable=True),
+    Column("api_key_created_at", UtcDateTime, nullable=True),
+    Column("api_key_used_at", UtcDateTime, nullable=True),
+    # Since when an operator suspends the business, and why. NULL: it is not suspended.
+    Column("suspended_at", UtcDateTime, nullable=True),
+    Column("suspended_reason", String(500), nullable=True),
     _one_of("default_env", "TEST", "LIVE"),
+)
+
+api_keys = Table(
+    # API keys besides the default one, and default keys that were replaced and still work.
+    "api_keys",
+    metadata,
+    Column("business_id", String(64), primary_key=True),
+    Column("key_id", String(64), primary_key=True),
+    Column("key_hash", String(64), nullable=False),
+    Column("name", String(200), nullable=False),
+    # Words of ApiKeyScope, in alphabetical order, with spaces between them.
+    Column("scopes", String(64), nullable=False),
+    Column("last4", String(4), nullable=True),
+    _moment("created_at"),
+    Column("expires_at", UtcDateTime, nullable=True),
+    Column("replaced_at", UtcDateTime, nullable=True),
+    Column("revoked_at", UtcDateTime, nullable=True),
+    Column("last_used_at", UtcDateTime, nullable=True),
+    ForeignKeyConstraint(["business_id"], ["businesses.business_id"]),
+    UniqueConstraint("business_id", "key_hash"),
 )
 
 keyring_canaries = Table(
@@ -227,6 +255,8 @@ users = Table(
     _moment("created_at"),
     _moment("updated_at"),
     _metadata(),
+    # NULL: the user is not suspended.
+    Column("suspended_at", UtcDateTime, nullable=True),
     ForeignKeyConstraint(["business_id"], ["businesses.business_id"]),
     _one_of("default_gateway", *GATEWAYS),
     Index(

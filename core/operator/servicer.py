@@ -1,5 +1,6 @@
 """Serves OperatorService: the admin business, the doctor, and what operators decide."""
 
+from core.business.messages import business_message
 from core.business.service import BusinessService
 from core.doctor.messages import examine_response
 from core.doctor.rules import DEFAULT_LIMIT
@@ -190,3 +191,21 @@ class OperatorServicer(operator_pb2_grpc.OperatorServiceServicer):
                 Operator(request.decided_by, request.reason),
             )
         )
+
+    async def SuspendBusiness(
+        self, request: pb.SuspendBusinessRequest, context: object
+    ) -> pb.SuspendBusinessResponse:
+        """Suspend a business."""
+        business = await self._business.suspend(
+            request.id, by=request.decided_by, reason=request.reason
+        )
+        return pb.SuspendBusinessResponse(business=business_message(business))
+
+    async def ReactivateBusiness(
+        self, request: pb.ReactivateBusinessRequest, context: object
+    ) -> pb.ReactivateBusinessResponse:
+        """End the suspension of a business."""
+        business = await self._business.reactivate(
+            request.id, by=request.decided_by, reason=request.reason
+        )
+        return pb.ReactivateBusinessResponse(business=business_message(business))

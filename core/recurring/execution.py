@@ -88,6 +88,8 @@ class Execution:
         attempt = await self._leased_attempt(transaction, lease)
         if result := await _end_if_paid(transaction, attempt):
             return result
+        if attempt.occurrence.source == "wallet":  # that of a card is read where it begins
+            attempt = await _with_suspension(transaction, attempt)
         transition = before_charge(attempt)
         if transition is None:
             if attempt.occurrence.source != "wallet":
@@ -115,6 +117,8 @@ class Execution:
             if result := await _result_of(transaction, pending):
                 return result
             attempt = await self._leased_attempt(transaction, pending.lease)
+            if refusal is not None:
+                attempt = await _with_suspension(transaction, attempt)
             return await apply(transaction, attempt, after_charge(attempt, refusal))
 
     async def cancel_earlier(self, attempt: Attempt) -> None:
@@ -139,6 +143,11 @@ class Execution:
         job = await _leased_job(transaction, lease)
         now = await self._clock.now_for(transaction, job.business_id, job.env)
         return await read_attempt(transaction, job, now)
+
+
+async def _with_suspension(transaction: Transaction, attempt: Attempt) -> Attempt:
+    """Return an attempt that knows who is suspended."""
+    return replace(attempt, suspended=await store.suspended_party(transaction, attempt.job))
 
 
 async def _end_if_paid(transaction: Transaction, attempt: Attempt) -> ExecutionResult | None:
@@ -239,6 +248,8 @@ class _AttemptOrigin:
         job = await _leased_job(transaction, self.lease)
         if not job.may_charge:
             raise Refusal(Reason.ERROR_REASON_RECURRING_STATE, f"The recurring job is {job.status}")
+        if party := await store.suspended_party(transaction, job):
+            raise Refusal(Reason.ERROR_REASON_RECURRING_STATE, f"The {party} is suspended")
 
     async def note(self, transaction: Transaction, payment_id: str) -> None:
         job = await _leased_job(transaction, self.lease)

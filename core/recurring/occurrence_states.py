@@ -91,6 +91,8 @@ class Attempt:
     """The attempt's card payment, if it has started one."""
     now: datetime
     """Current time of the job."""
+    suspended: str | None = None
+    """Who is suspended, so that nothing new is charged: `business`, `user` or nobody."""
 
     @property
     def is_submitted(self) -> bool:
@@ -150,9 +152,9 @@ def before_charge(attempt: Attempt) -> Transition | None:
         return ended(attempt, outcome)
     if attempt.occurrence.attempt > 1 and not attempt.is_submitted and attempt.is_next_cycle_due:
         return End(_NEXT_IS_DUE)
-    if attempt.job.may_charge:
+    if attempt.job.may_charge and attempt.suspended is None:
         return None
-    return CheckLater() if attempt.is_submitted else _skip_of(attempt)
+    return CheckLater() if attempt.is_submitted else _not_charged(attempt)
 
 
 def after_charge(attempt: Attempt, refusal: Refusal | None) -> Transition:
@@ -163,8 +165,8 @@ def after_charge(attempt: Attempt, refusal: Refusal | None) -> Transition:
     if attempt.is_submitted:
         # Whatever this call was refused for, the charge that was sent before has its own outcome.
         return CheckLater()
-    if not attempt.job.may_charge:
-        return _skip_of(attempt)
+    if not attempt.job.may_charge or attempt.suspended is not None:
+        return _not_charged(attempt)
     if refusal is not None and refusal.reason not in _UNRESOLVED:
         return End(failed(refusal, attempt.occurrence.payment_id))
     return End(_NEVER_REACHED) if attempt.is_next_cycle_due else CheckLater()
@@ -271,8 +273,12 @@ def payment_outcome(payment: Payment | None, message: str | None = None) -> Outc
             return None
 
 
-def _skip_of(attempt: Attempt) -> Skip:
-    return Skip(f"The job was {attempt.job.status} before anything was charged")
+def _not_charged(attempt: Attempt) -> Skip | End:
+    """Return the transition of an attempt that its job, or a suspension, keeps from charging."""
+    if not attempt.job.may_charge:
+        return Skip(f"The job was {attempt.job.status} before anything was charged")
+    message = f"The {attempt.suspended} is suspended; not charged"
+    return End(Outcome(Status.SKIPPED, message, is_failure=False))
 
 
 def job_after_cycle(
@@ -287,7 +293,7 @@ def job_after_cycle(
     job = replace(
         job,
         executed_cycles=job.executed_cycles + is_success,
-        failed_cycles=0 if is_success else job.failed_cycles + 1,
+        failed_cycles=0 if is_success else job.failed_cycles + outcome.is_failure,
         last_run=attempt.now if is_success else job.last_run,
         counts_from=max(job.counts_from, attempt.occurrence.occurrence),
         open_occurrence=None,

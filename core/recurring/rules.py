@@ -82,6 +82,9 @@ class Outcome:
     """Whether the attempt failed for what the business or its user may correct: nothing was sent
     to a bank, because a card, gateway keys or an active user was missing, or the gateway refused
     the request."""
+    is_failure: bool = True
+    """Whether a cycle that is not charged counts as failed. Not if its user or business was
+    suspended."""
 
     @property
     def is_retryable(self) -> bool:

@@ -16,6 +16,7 @@ from grpc_reflection.v1alpha import reflection
 from core.authentication.pipeline import settle
 from core.authentication.service import AuthenticationService
 from core.authentication.servicer import AuthenticationServicer
+from core.business.api_keys import USES_SECONDS, ApiKeys
 from core.business.known_callers import KnownCallers
 from core.business.service import BusinessService
 from core.business.servicer import BusinessServicer
@@ -193,6 +194,7 @@ class _Services:
 
     authentication: AuthenticationService
     business: BusinessService
+    api_keys: ApiKeys
     cards: CardsService
     importer: CustomerImporter
     credentials: CredentialsService
@@ -220,6 +222,7 @@ def _make_services(
     return _Services(
         authentication=AuthenticationService(database, known_callers, settings.service_tokens),
         business=BusinessService(database, known_callers),
+        api_keys=ApiKeys(database, known_callers),
         cards=CardsService(database, credentials, gateways, idempotency),
         importer=CustomerImporter(database, credentials, gateways, idempotency),
         credentials=credentials,
@@ -253,7 +256,7 @@ def _make_pipeline(settings: CoreSettings, database: Database, services: _Servic
     wallet_batch = WalletBatch(database, services.idempotency)
     public: dict[str, object] = {
         "AuthenticationService": AuthenticationServicer(services.business),
-        "BusinessService": BusinessServicer(services.business),
+        "BusinessService": BusinessServicer(services.business, services.api_keys),
         "CardsService": CardsServicer(services.cards, services.importer),
         "CredentialsService": CredentialsServicer(services.credentials),
         "KeysService": KeysServicer(services.credentials),
@@ -354,6 +357,7 @@ async def _serve(
             if settings.metrics
             else []
         ),
+        every(USES_SECONDS, services.api_keys.save_uses, "save_key_uses", stop),
     )
     health_servicer.serve()
     logger.info("serving", extra={"address": address})
@@ -375,6 +379,8 @@ async def _serve(
         await asyncio.wait([tasks], timeout=max(0.0, deadline - time.monotonic()))
         drained.set()
         await leases
+        with suppress(DatabaseUnavailableError, CommitUnknownError):
+            await services.api_keys.save_uses()
         logger.info("stopped", extra={"unfinished_calls": unfinished})
 
 

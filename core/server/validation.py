@@ -152,9 +152,9 @@ def _field_check(field: FieldDescriptor, outer: tuple[str, ...]) -> _FieldCheck 
             return _repeated_messages(field.name, rules.required, check)
         return _single_message(field.name, rules.required, check)
     if field.is_repeated:
-        if value_rules or rules.required:
+        if value_rules:
             raise UnknownRule(f"{field.full_name}: repeated values with rules are not supported")
-        return None
+        return _required_values(field.name) if rules.required else None
     if field.has_presence:
         return _optional_value(field.name, rules.required, value_rules)
     return _plain_value(field.name, rules.required, field.default_value, value_rules)
@@ -165,6 +165,14 @@ def _single_message(name: str, required: bool, check: _MessageCheck) -> _FieldCh
         if message.HasField(name):
             check(getattr(message, name), prefix + name, found)
         elif required:
+            found.append(FieldProblem(prefix + name, REQUIRED))
+
+    return check_field
+
+
+def _required_values(name: str) -> _FieldCheck:
+    def check_field(message: Any, prefix: str, found: list[FieldProblem]) -> None:
+        if not getattr(message, name):
             found.append(FieldProblem(prefix + name, REQUIRED))
 
     return check_field

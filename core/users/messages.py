@@ -20,4 +20,5 @@ def user_message(user: User) -> pb.User:
         updated_at=timestamp(user.updated_at),
         default_gateway=gateway_value(gateway) if gateway else types_pb2.GATEWAY_UNSPECIFIED,
         metadata=metadata_of(user.metadata),
+        suspended_at=timestamp(user.suspended_at) if user.suspended_at else None,
     )

@@ -1,6 +1,7 @@
 """Creates, reads and updates users."""
 
 from collections.abc import Mapping
+from typing import Protocol
 
 from core.caller import Caller
 from core.database.paging import Page, PageRequest
@@ -97,6 +98,25 @@ class UsersService:
             raise user_not_found()
         return user
 
+    async def set_suspended(
+        self, caller: Caller, user_id: str, *, is_suspended: bool
+    ) -> store.User:
+        """Suspend a user or end that, and return the user. Repeating it changes nothing.
+
+        Raises:
+            Refusal: USER_NOT_FOUND.
+        """
+        async with self._database.transaction() as transaction:
+            user = await store.set_suspended(
+                transaction,
+                business_id=caller.business_id,
+                user_id=user_id,
+                is_suspended=is_suspended,
+            )
+        if user is None:
+            raise user_not_found()
+        return user
+
 
 async def existing_user(
     reader: Database | Transaction, business_id: str, user_id: str, *, lock: bool = False
@@ -120,26 +140,48 @@ def user_not_found() -> Refusal:
 async def active_user(
     transaction: Transaction, business_id: str, user_id: str, *, lock: bool = False
 ) -> store.User:
-    """Return the business's user if active.
+    """Return the business's user if active and not suspended.
 
     Raises:
-        Refusal: USER_NOT_FOUND or USER_INACTIVE.
+        Refusal: USER_NOT_FOUND, USER_INACTIVE or USER_SUSPENDED.
     """
     user = await existing_user(transaction, business_id, user_id, lock=lock)
     check_active(user)
     return user
 
 
-def check_active(user: store.User) -> None:
-    """Check that the user is active.
+class MayBeActive(Protocol):
+    """What says whether a user may be charged."""
+
+    @property
+    def active(self) -> bool:
+        """Whether the user is active."""
+        ...
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether the user is suspended."""
+        ...
+
+
+def check_active(user: MayBeActive) -> None:
+    """Check that the user is active and not suspended.
 
     Raises:
-        Refusal: USER_INACTIVE.
+        Refusal: USER_INACTIVE or USER_SUSPENDED.
     """
+    if (refusal := inactivity(user)) is not None:
+        raise refusal
+
+
+def inactivity(user: MayBeActive) -> Refusal | None:
+    """Return the refusal of an action for a user who is suspended or not active, or None."""
+    if user.is_suspended:
+        return Refusal(
+            Reason.ERROR_REASON_USER_SUSPENDED, "The user is suspended; reactivate them first"
+        )
     if not user.active:
-        raise user_inactive()
-
-
-def user_inactive() -> Refusal:
-    """Return the refusal of an action for a user who is not active."""
-    return Refusal(Reason.ERROR_REASON_USER_INACTIVE, "The user is not active; activate them first")
+        return Refusal(
+            Reason.ERROR_REASON_USER_INACTIVE, "The user is not active; activate them first"
+        )
+    return None

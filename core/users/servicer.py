@@ -72,3 +72,21 @@ class UsersServicer(users_pb2_grpc.UsersServiceServicer):
             metadata=stored_metadata(new.metadata, "user.metadata"),
         )
         return pb.CreateUserResponse(user=user_message(user), wallet=wallet_message(wallet))
+
+    async def SuspendUser(
+        self, request: pb.SuspendUserRequest, context: object
+    ) -> pb.SuspendUserResponse:
+        """Suspend the user."""
+        user = await self._service.set_suspended(
+            current_caller(), request.user_id, is_suspended=True
+        )
+        return pb.SuspendUserResponse(message="User suspended", user=user_message(user))
+
+    async def ReactivateUser(
+        self, request: pb.ReactivateUserRequest, context: object
+    ) -> pb.ReactivateUserResponse:
+        """End the suspension of the user."""
+        user = await self._service.set_suspended(
+            current_caller(), request.user_id, is_suspended=False
+        )
+        return pb.ReactivateUserResponse(message="User reactivated", user=user_message(user))

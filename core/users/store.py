@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 
-from sqlalchemy import bindparam, insert, select, text, update
+from sqlalchemy import bindparam, func, insert, select, text, update
 
 from core.database.metadata_pairs import insert_pairs, replace_pairs
 from core.database.paging import Page, PagedList, PageRequest
@@ -27,6 +27,12 @@ class User:
     updated_at: datetime
     metadata: str | None
     """As `core.metadata.stored_metadata` returns it."""
+    suspended_at: datetime | None = None
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether the user is suspended."""
+        return self.suspended_at is not None
 
 
 _COLUMNS = tuple(users.c[each.name] for each in fields(User))
@@ -155,3 +161,18 @@ async def set_default_gateway(
         .where(users.c.business_id == business_id, users.c.user_id == user_id)
         .values(default_gateway=gateway, updated_at=transaction.now)
     )
+
+
+async def set_suspended(
+    transaction: Transaction, *, business_id: str, user_id: str, is_suspended: bool
+) -> User | None:
+    """Suspend a user or end that; return the user, None if the business has no such user."""
+    since = func.coalesce(users.c.suspended_at, transaction.now) if is_suspended else None
+    result = await transaction.connection.execute(
+        update(users)
+        .where(users.c.business_id == business_id, users.c.user_id == user_id)
+        .values(suspended_at=since, updated_at=transaction.now)
+        .returning(*_COLUMNS)
+    )
+    row = result.one_or_none()
+    return User(*row) if row else None

@@ -41,7 +41,7 @@ from core.idempotency.service import Idempotency
 from core.ids import new_wallet_transaction_id
 from core.metrics import WALLET_BATCH_MOVEMENTS
 from core.money import Amount, amount_from_message
-from core.users.service import user_inactive, user_not_found
+from core.users.service import inactivity, user_not_found
 from core.wallet import batch_store, ledger, store
 from core.wallet.batch_store import Found, LockedWallet, Owner
 from core.wallet.ledger import WalletKey
@@ -302,8 +302,8 @@ def _planned(request: MovementRequest, found: Found) -> Movement | _Outcome:
     user = found.users.get(request.owner[:2])
     if user is None:
         return user_not_found()
-    if not user.active:
-        return user_inactive()
+    if (inactive := inactivity(user)) is not None:
+        return inactive
     if request.owner in found.locked_by_others:
         return WalletLockedError("another transaction locks the wallet")
     wallet = found.wallets.get(request.owner)

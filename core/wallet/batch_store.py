@@ -50,6 +50,7 @@ class WalletUser(NamedTuple):
 
     active: bool
     currency: str
+    is_suspended: bool
 
 
 class LockedWallet(NamedTuple):
@@ -88,6 +89,7 @@ _READ_COLUMNS = {
     for each in (
         *(wallets.c[name] for name in _WALLET_COLUMNS),
         users.c.active,
+        users.c.suspended_at,
         idempotency_records.c.key,
         *RECORD_COLUMNS,
     )
@@ -171,7 +173,9 @@ async def read(
             case "existing":
                 found.locked_by_others.add(owner)
             case "user":
-                found.users[owner[:2]] = WalletUser(row.active, row.currency)
+                found.users[owner[:2]] = WalletUser(
+                    row.active, row.currency, row.suspended_at is not None
+                )
             case _:
                 found.records[row.business_id, row.key] = Record(*row[-len(RECORD_COLUMNS) :])
     found.locked_by_others.difference_update(found.wallets)

@@ -18,7 +18,7 @@ from core.due_work.rules import Key
 from core.due_work.store import HOLDS
 from core.errors import Reason, Refusal
 from core.ids import new_hold_id, new_wallet_transaction_id
-from core.users.service import active_user, user_inactive, user_not_found
+from core.users.service import active_user, check_active, user_not_found
 from core.wallet import batch_store, hold_store, ledger, store
 from core.wallet.batch import amount_in_currency, refusal_of
 from core.wallet.batch_store import Found
@@ -66,8 +66,7 @@ class Holds:
             user, wallet = found.users.get(owner[:2]), found.wallets.get(owner)
             if user is None:
                 raise user_not_found()
-            if not user.active:
-                raise user_inactive()
+            check_active(user)
             amount = amount_in_currency(request.money, user.currency)
             if wallet is None or wallet.state.available_minor < amount.minor:
                 raise refusal_of(MovementRefusal.WALLET_TOO_LOW)

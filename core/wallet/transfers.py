@@ -8,7 +8,7 @@ from core.caller import Caller
 from core.database.transactions import Database, Transaction
 from core.errors import InvalidFields, Reason, Refusal
 from core.ids import new_transfer_id, new_wallet_transaction_id
-from core.users.service import user_inactive, user_not_found
+from core.users.service import check_active, user_not_found
 from core.wallet import batch_store, ledger, store
 from core.wallet.batch import amount_in_currency, refusal_of
 from core.wallet.batch_store import Applied, Found, Owner
@@ -93,11 +93,12 @@ def _movements(
         Refusal: the transfer is not possible, whatever the balances.
     """
     users = [found.users.get(owner[:2]) for owner in (sender, receiver)]
-    if None in users:
+    known = [user for user in users if user is not None]
+    if len(known) < len(users):
         raise user_not_found()
-    if not all(user is not None and user.active for user in users):
-        raise user_inactive()
-    currency, other_currency = (user.currency for user in users if user is not None)
+    for user in known:
+        check_active(user)
+    currency, other_currency = (user.currency for user in known)
     if currency != other_currency:
         raise _currencies_differ(currency, other_currency)
     amount = amount_in_currency(request.money, currency)

@@ -71,9 +71,14 @@ def _action(action: actions.Action) -> Action:
         description=description,
         mutates=action.mutates,
         admin_only=action.admin_only,
+        key_scope=action.key_scope,
         request=request_fields(method.input_type),
         response=response_fields(method.output_type),
         errors=own,
-        general_errors=general_errors(own, mutates=action.mutates),
+        general_errors=general_errors(
+            own,
+            mutates=action.mutates,
+            is_refused_while_suspended=action.is_refused_while_suspended,
+        ),
         example=example_of(action.name),
     )

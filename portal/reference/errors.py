@@ -20,6 +20,7 @@ from transcoding.json_responses import JsonResponse
 _INTERNAL = frozenset({"SERVICE_TOKEN_REQUIRED"})
 """Reasons of internal services only."""
 _EVERY_ACTION = (
+    "SCOPE_MISSING",
     "INVALID_FIELDS",
     "BODY_TOO_LARGE",
     "RATE_LIMITED",
@@ -60,10 +61,14 @@ def own_errors(method: MethodDescriptor) -> tuple[Error, ...]:
     return tuple(error_table()[reason] for reason in read_method(method).errors)
 
 
-def general_errors(own: Iterable[Error], *, mutates: bool) -> tuple[Error, ...]:
-    """Return the errors of every action, or of every mutating one, that are not its own."""
+def general_errors(
+    own: Iterable[Error], *, mutates: bool, is_refused_while_suspended: bool
+) -> tuple[Error, ...]:
+    """Return the errors of every action, or of every one of its kind, that are not its own."""
     named = {error.reason for error in own}
     reasons = ("INVALID_CREDENTIALS", *_EVERY_ACTION, *(_MUTATING_ACTION if mutates else ()))
+    if is_refused_while_suspended:
+        reasons += ("BUSINESS_SUSPENDED",)
     return tuple(error_table()[reason] for reason in reasons if reason not in named)
 
 
@@ -75,7 +80,7 @@ def transport_errors() -> tuple[TransportError, ...]:
         ("The body is not a JSON object.", json_responses.INVALID_JSON),
         ("`business_id` or `api_key` is missing.", json_responses.CREDENTIALS_MISSING),
         (
-            "The business is unknown or inactive, or the API key is wrong.",
+            "The business is unknown or inactive, or the API key is wrong, expired or revoked.",
             json_responses.CREDENTIALS_INVALID,
         ),
         (

@@ -179,6 +179,8 @@ class Action:
     mutates: bool
     """Whether it changes anything. If so, it accepts an `idempotency_key`."""
     admin_only: bool
+    key_scope: str | None
+    """Scope that the API key needs; None: any key will do."""
     request: tuple[Field, ...]
     response: tuple[Field, ...]
     """Fields after `success`."""

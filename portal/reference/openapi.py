@@ -25,7 +25,8 @@ _RESPONSE_TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}$"
 _ABOUT = (
     "Every request is a POST of one JSON object to one URL. `action` is the name of the action and "
     "determines the other fields and the response. In the schema of a request, `x-response` is the "
-    "schema of its response, and `x-errors` lists its error codes.\n\n"
+    "schema of its response, `x-errors` lists its error codes, and `x-scope` is the scope that its "
+    "API key needs.\n\n"
 )
 _STATUS_PHRASES = {
     400: "The request is malformed. `fields` lists the invalid fields.",
@@ -210,6 +211,8 @@ def _request(reference: Reference, action: Action) -> _Schema:
     }
     if not action.mutates:
         schema["properties"][IDEMPOTENCY_KEY] = _unused_key(reference)
+    if action.key_scope:
+        schema["x-scope"] = action.key_scope
     if action.admin_only:
         schema["x-admin-only"] = True
     return schema

@@ -222,6 +222,15 @@ def test_what_cannot_be_done_says_what_to_do(shop: Shop) -> None:
     release = ["queue", "release", "recurring_job", "REC-1", "--reason", "r", *where]
     assert "ID names no recurring_job that is set aside" in nivisco(*release).stderr
 
+    merchant, business_id = ["--reason", "r", *where], shop.credentials.business_id
+    unknown = nivisco("business", "suspend", "nobody", *merchant)
+    assert "ID names no business" in unknown.stderr
+    for command, is_suspended in (("suspend", True), ("reactivate", False)):
+        done = nivisco("business", command, business_id, "--json", *merchant)
+        assert (json.loads(done.stdout)["business"]["suspended_at"] is not None) is is_suspended
+    said = nivisco("business", "suspend", business_id, *merchant).stdout
+    assert said.startswith(f"{business_id} is suspended since 2")
+
     tokens = shop.directory.read_secrets().service_tokens
     wrong = nivisco(
         "payments", "show", "PAY-1", *shop.core, NIVISCO_SERVICE_TOKEN=tokens["scheduler"]
@@ -259,6 +268,7 @@ def test_what_cannot_be_done_says_what_to_do(shop: Shop) -> None:
         ),
         (["queue", "release", "wallet", "W", "--reason", "r"], "wallet"),
         (["queue", "list", "--limit", "0"], "--limit"),
+        (["business", "suspend", "B"], "--reason"),
         (["payments", "show", "PAY-1", "--data-dir", "{}"], "No operator's token"),
     ],
 )

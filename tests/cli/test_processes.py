@@ -18,7 +18,7 @@ def test_help_names_every_command_and_what_to_do_first() -> None:
     shown = CliRunner().invoke(main, ["--help"]).output
     processes = ("core", "adapter", "scheduler", "sandbox")
     commands = ("up", "demo", "call", "admin", "clock", "doctor", "migrate", "payments", "queue")
-    for command in (*commands, *processes):
+    for command in (*commands, "business", *processes):
         assert f"\n  {command} " in shown
     assert "`nivisco up` starts everything" in shown
 

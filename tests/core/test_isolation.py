@@ -27,6 +27,8 @@ PROFILE = cards_pb2.CreateAuthorizeCustomerRequest.PaymentProfile(
 REQUESTS: dict[str, Any] = {
     "ValidateUser": users_pb2.ValidateUserRequest(),
     "GetUserInfo": users_pb2.GetUserInfoRequest(),
+    "SuspendUser": users_pb2.SuspendUserRequest(),
+    "ReactivateUser": users_pb2.ReactivateUserRequest(),
     "UpdateUser": users_pb2.UpdateUserRequest(
         updates=users_pb2.UpdateUserRequest.Updates(name="x")
     ),

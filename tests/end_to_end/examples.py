@@ -48,6 +48,11 @@ SEQUENCE = (
     "update_card",
     "import_customer",
     "remove_card",
+    "suspend_user",
+    "reactivate_user",
+    "create_api_key",
+    "list_api_keys",
+    "revoke_api_key",
     "change_api_key",
 )  # fmt: skip
 """Every action and some errors, in an order in which each finds what it needs."""
@@ -62,16 +67,19 @@ AUTHORIZED = {
 """By action, stands for an authorized payment, which no example creates."""
 
 _SAMPLES = {
-    "id": re.compile(r"(USR|WAL|WTX|TRF|HLD|CRD|PAY|REC|LOG|REF)-[0-9A-Z]+"),
+    "id": re.compile(r"(USR|WAL|WTX|TRF|HLD|CRD|PAY|REC|LOG|REF|KEY)-[0-9A-Z]+"),
     "gateway's id": re.compile(r"(cus|pm|pi|ch|card|re)_[A-Za-z0-9]+"),
     "gateway's number": re.compile(r"[0-9]{6,12}"),
     "UUID": re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
     "API key": re.compile(r"[0-9a-f]{64}"),
+    "last digits of an API key": re.compile(r"[0-9a-f]{4}"),
 }
 """Values that differ in every run. A sample stands for the same value in all files."""
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}")
 _OF_THE_YEAR = (".exp_month", ".exp_year")
 """The sandbox's cards always expire a year from now."""
+_OF_THE_RUN = ".last_used_at"
+"""Of API keys; null until a core stores it, which it does each minute."""
 
 
 @dataclass
@@ -110,6 +118,8 @@ class Samples:
         if all(isinstance(each, str) and _TIME.fullmatch(each) for each in (shown, actual)):
             return []
         if path.endswith(_OF_THE_YEAR) and type(shown) is type(actual):
+            return []
+        if path.endswith(_OF_THE_RUN):
             return []
         return [f"{path} is {exact_json.write(actual)}, not {exact_json.write(shown)}"]
 

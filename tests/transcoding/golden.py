@@ -42,7 +42,8 @@ def render() -> str:
 
 
 def _title(action: Action) -> str:
-    return f"{action.category} {action.name}{' (admin only)' if action.admin_only else ''}"
+    admin = " (admin only)" if action.admin_only else ""
+    return f"{action.category} {action.name}{admin} [{action.key_scope or 'any key'}]"
 
 
 def _fields(descriptor: Descriptor, indent: str) -> Iterator[str]:

@@ -151,6 +151,33 @@ def test_the_update_mask_is_not_a_field_in_json() -> None:
     assert problems_of("update_recurring", recurring_id="REC-1", **mask) == {"update_mask": unknown}
 
 
+@pytest.mark.parametrize(
+    ("action", "around"),
+    [
+        ("create_api_key", ()),
+        ("change_api_key", ()),
+        ("modify_business", ("updates",)),
+        ("register_business", ("new_business",)),
+        ("create_user", ("user",)),
+        ("update_user", ("updates",)),
+        ("charge_customer", ()),
+    ],
+)
+@pytest.mark.parametrize(
+    "name",
+    ["key_id", "key_hash", "api_key_hash", "last4", "revoked_at", "last_used_at", "suspended_at",
+     "created_at", "caller", "status", "default_env"],
+)  # fmt: skip
+def test_no_request_sets_what_only_the_core_writes(
+    action: str, around: tuple[str, ...], name: str
+) -> None:
+    fields: dict[str, object] = {name: "x"}
+    for outer in around:
+        fields = {outer: fields}
+    found = problems_of(action, **fields)
+    assert found[".".join([*around, name])].startswith("is not a field of this request")
+
+
 def test_the_mask_has_no_path_of_an_invalid_field() -> None:
     message, problems = read("update_recurring", {"max_cycles": "many", "end_at": None})
     assert list(message.update_mask.paths) == ["end_at"]  # type: ignore[attr-defined]

@@ -155,15 +155,20 @@ final class Client
     }
 
     /**
-     * Replaces the business's API key.
+     * Replaces the API key of the request.
      *
-     * The previous key stops working immediately.
+     * The previous key stops working immediately, or after `grace_seconds`. The new key has
+     * the name, scopes and expiry time of the previous one.
      *
+     * - grace_seconds: How long the previous key still works, in seconds, 0 to 604800 (7
+     *   days). Defaults to 0.
      * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
+     *     grace_seconds?: int,
      *     idempotency_key?: string
      * } $fields
+     * @throws ApiException with the errorCode API_KEY_STATE or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function changeApiKey(
@@ -174,6 +179,86 @@ final class Client
             'change_api_key',
             $fields,
             [Result\ChangeApiKeyResult::class, 'fromJson']
+        );
+    }
+
+    /**
+     * Creates another API key of the business, with the given scopes.
+     *
+     * A business has up to 100 keys. Idempotency keys belong to the business, whichever API
+     * key a request has.
+     *
+     * - name: Name of the key, 1 to 200 characters. Must have at least one character that
+     *   is not a space.
+     * - scopes: What the key is allowed to do, each scope once.
+     * - expires_at: Time from which the key does not work, in the future. By default, it
+     *   does not expire. ISO 8601, in UTC unless it has an offset.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
+     *
+     * @param array{
+     *     name: string,
+     *     scopes: list<'read'|'charge'|'refund'|'admin'>,
+     *     expires_at?: string,
+     *     idempotency_key?: string
+     * } $fields
+     * @throws ApiException with the errorCode INVALID_FIELDS, API_KEY_STATE or one of every
+     *     action
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function createApiKey(
+        #[\SensitiveParameter]
+        array $fields
+    ): Result\CreateApiKeyResult {
+        return $this->connection->change(
+            'create_api_key',
+            $fields,
+            [Result\CreateApiKeyResult::class, 'fromJson']
+        );
+    }
+
+    /**
+     * Lists the business's API keys, without the keys themselves.
+     *
+     * `default` comes first, then the newest. Keys that ended are listed until their room
+     * is needed.
+     *
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function listApiKeys(): Result\ListApiKeysResult
+    {
+        return $this->connection->read(
+            'list_api_keys',
+            [],
+            [Result\ListApiKeysResult::class, 'fromJson']
+        );
+    }
+
+    /**
+     * Revokes an API key, which has stopped working when the response arrives.
+     *
+     * The default key cannot be revoked, but replaced with `change_api_key`. Revoking a
+     * revoked key changes nothing.
+     *
+     * - key_id: Id of the key, `KEY-…`. Must be 1 to 64 printable characters without
+     *   spaces.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
+     *
+     * @param array{
+     *     key_id: string,
+     *     idempotency_key?: string
+     * } $fields
+     * @throws ApiException with the errorCode API_KEY_NOT_FOUND, API_KEY_STATE or one of
+     *     every action
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function revokeApiKey(
+        #[\SensitiveParameter]
+        array $fields
+    ): Result\RevokeApiKeyResult {
+        return $this->connection->change(
+            'revoke_api_key',
+            $fields,
+            [Result\RevokeApiKeyResult::class, 'fromJson']
         );
     }
 
@@ -512,6 +597,64 @@ final class Client
     }
 
     /**
+     * Suspends a user, who cannot be charged then.
+     *
+     * Cards, charges, credits and new recurring jobs are rejected as for an inactive user,
+     * with USER_SUSPENDED, and due cycles of recurring jobs are skipped, which does not
+     * count as failed. Lists still show the user; refunds, voids, captures of authorized
+     * payments and what a gateway reports go on. Suspending a suspended user changes
+     * nothing.
+     *
+     * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
+     *   characters without spaces.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
+     *
+     * @param array{
+     *     user_id: string,
+     *     idempotency_key?: string
+     * } $fields
+     * @throws ApiException with the errorCode USER_NOT_FOUND or one of every action
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function suspendUser(
+        #[\SensitiveParameter]
+        array $fields
+    ): Result\SuspendUserResult {
+        return $this->connection->change(
+            'suspend_user',
+            $fields,
+            [Result\SuspendUserResult::class, 'fromJson']
+        );
+    }
+
+    /**
+     * Ends the suspension of a user.
+     *
+     * Recurring jobs go on with their next cycle.
+     *
+     * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
+     *   characters without spaces.
+     * - idempotency_key: Key of this call. Defaults to a new one for every call.
+     *
+     * @param array{
+     *     user_id: string,
+     *     idempotency_key?: string
+     * } $fields
+     * @throws ApiException with the errorCode USER_NOT_FOUND or one of every action
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function reactivateUser(
+        #[\SensitiveParameter]
+        array $fields
+    ): Result\ReactivateUserResult {
+        return $this->connection->change(
+            'reactivate_user',
+            $fields,
+            [Result\ReactivateUserResult::class, 'fromJson']
+        );
+    }
+
+    /**
      * Returns the business's Stripe publishable key.
      *
      * - env: Environment. Defaults to the business's default environment.
@@ -619,8 +762,8 @@ final class Client
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
-     *     CREDENTIALS_MISSING, CARD_DECLINED, AUTHENTICATION_REQUIRED, GATEWAY_REFUSED,
-     *     GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action
+     *     USER_SUSPENDED, CREDENTIALS_MISSING, CARD_DECLINED, AUTHENTICATION_REQUIRED,
+     *     GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function createStripeCustomer(
@@ -689,8 +832,8 @@ final class Client
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
-     *     CREDENTIALS_MISSING, CARD_DECLINED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE,
-     *     OUTCOME_UNKNOWN or one of every action
+     *     USER_SUSPENDED, CREDENTIALS_MISSING, CARD_DECLINED, GATEWAY_REFUSED,
+     *     GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function createAuthorizeCustomer(
@@ -844,8 +987,8 @@ final class Client
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
-     *     CREDENTIALS_MISSING, CUSTOMER_IN_USE, USER_HAS_CUSTOMER, GATEWAY_REFUSED,
-     *     GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action
+     *     USER_SUSPENDED, CREDENTIALS_MISSING, CUSTOMER_IN_USE, USER_HAS_CUSTOMER,
+     *     GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function importCustomer(
@@ -896,9 +1039,9 @@ final class Client
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
-     *     CARD_NOT_FOUND, CREDENTIALS_MISSING, CARD_DECLINED, AUTHENTICATION_REQUIRED,
-     *     PENDING_REVIEW, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of
-     *     every action
+     *     USER_SUSPENDED, CARD_NOT_FOUND, CREDENTIALS_MISSING, CARD_DECLINED,
+     *     AUTHENTICATION_REQUIRED, PENDING_REVIEW, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE,
+     *     OUTCOME_UNKNOWN or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function chargeCustomer(
@@ -945,9 +1088,9 @@ final class Client
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
-     *     CARD_NOT_FOUND, CREDENTIALS_MISSING, CARD_DECLINED, AUTHENTICATION_REQUIRED,
-     *     PENDING_REVIEW, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN,
-     *     WALLET_LIMIT or one of every action
+     *     USER_SUSPENDED, CARD_NOT_FOUND, CREDENTIALS_MISSING, CARD_DECLINED,
+     *     AUTHENTICATION_REQUIRED, PENDING_REVIEW, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE,
+     *     OUTCOME_UNKNOWN, WALLET_LIMIT or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function fundCustomer(
@@ -1311,8 +1454,8 @@ final class Client
      *     env?: 'TEST'|'LIVE',
      *     idempotency_key?: string
      * } $fields
-     * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE, WALLET_TOO_LOW
-     *     or one of every action
+     * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
+     *     USER_SUSPENDED, WALLET_TOO_LOW or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function chargeWallet(
@@ -1347,8 +1490,8 @@ final class Client
      *     env?: 'TEST'|'LIVE',
      *     idempotency_key?: string
      * } $fields
-     * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE, WALLET_LIMIT
-     *     or one of every action
+     * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
+     *     USER_SUSPENDED, WALLET_LIMIT or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function addWalletFunds(
@@ -1421,7 +1564,7 @@ final class Client
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
-     *     RECEIVABLE_TOO_LOW, WALLET_TOO_LOW or one of every action
+     *     USER_SUSPENDED, RECEIVABLE_TOO_LOW, WALLET_TOO_LOW or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function settleReceivable(
@@ -1462,7 +1605,8 @@ final class Client
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
-     *     WALLET_CURRENCY, WALLET_TOO_LOW, WALLET_LIMIT or one of every action
+     *     USER_SUSPENDED, WALLET_CURRENCY, WALLET_TOO_LOW, WALLET_LIMIT or one of every
+     *     action
      * @throws NiviscoException if the call did not succeed
      */
     public function transferWallet(
@@ -1507,8 +1651,8 @@ final class Client
      *     metadata?: array<string, string>,
      *     idempotency_key?: string
      * } $fields
-     * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE, WALLET_TOO_LOW
-     *     or one of every action
+     * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
+     *     USER_SUSPENDED, WALLET_TOO_LOW or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function holdWallet(
@@ -1543,7 +1687,7 @@ final class Client
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode HOLD_NOT_FOUND, HOLD_EXPIRED, HOLD_STATE,
-     *     HOLD_TOO_LOW, USER_INACTIVE or one of every action
+     *     HOLD_TOO_LOW, USER_INACTIVE, USER_SUSPENDED or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function captureHold(
@@ -1699,8 +1843,8 @@ final class Client
      *     metadata?: array<string, string>,
      *     idempotency_key?: string
      * } $fields
-     * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE, INVALID_FIELDS
-     *     or one of every action
+     * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
+     *     USER_SUSPENDED, INVALID_FIELDS or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function createRecurring(
@@ -1968,10 +2112,10 @@ final class Client
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode RECURRING_NOT_FOUND, RECURRING_STATE,
-     *     NO_FAILED_CYCLE, CYCLE_IN_PROGRESS, USER_INACTIVE, CARD_NOT_FOUND,
-     *     CREDENTIALS_MISSING, CARD_DECLINED, WALLET_TOO_LOW, AUTHENTICATION_REQUIRED,
-     *     PENDING_REVIEW, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of
-     *     every action
+     *     NO_FAILED_CYCLE, CYCLE_IN_PROGRESS, USER_INACTIVE, USER_SUSPENDED,
+     *     CARD_NOT_FOUND, CREDENTIALS_MISSING, CARD_DECLINED, WALLET_TOO_LOW,
+     *     AUTHENTICATION_REQUIRED, PENDING_REVIEW, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE,
+     *     OUTCOME_UNKNOWN or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function retryRecurring(

@@ -14,7 +14,10 @@ final class ErrorCode
     /** HTTP 500. Internal server error. `details` in JSON is the request id to quote to support. */
     public const INTERNAL = 'INTERNAL';
 
-    /** HTTP 401. The business is unknown or inactive, or the API key is wrong. */
+    /**
+     * HTTP 401. The business is unknown or inactive, or the API key is wrong, expired or
+     * revoked.
+     */
     public const INVALID_CREDENTIALS = 'INVALID_CREDENTIALS';
 
     /**
@@ -219,6 +222,24 @@ final class ErrorCode
      * outcome is not known yet. This request did nothing.
      */
     public const CAPTURE_IN_PROGRESS = 'CAPTURE_IN_PROGRESS';
+
+    /** HTTP 403. The API key lacks the scope that the action needs. Nothing was done. */
+    public const SCOPE_MISSING = 'SCOPE_MISSING';
+
+    /** HTTP 404. The business has no API key with that id. */
+    public const API_KEY_NOT_FOUND = 'API_KEY_NOT_FOUND';
+
+    /** HTTP 409. The state of the API key, or of the business's keys, does not allow the change. */
+    public const API_KEY_STATE = 'API_KEY_STATE';
+
+    /**
+     * HTTP 403. The business is suspended: it can read and refund, and end what it began,
+     * and it can charge nobody. Nothing was done.
+     */
+    public const BUSINESS_SUSPENDED = 'BUSINESS_SUSPENDED';
+
+    /** HTTP 403. The user is suspended. Reactivate the user first. Nothing was done. */
+    public const USER_SUSPENDED = 'USER_SUSPENDED';
 
     /** Errors whose response has no code, by status. */
     public const OF_STATUS = [

@@ -92,14 +92,78 @@ export class Nivisco {
   }
 
   /**
-   * Replaces the business's API key.
+   * Replaces the API key of the request.
    *
-   * The previous key stops working immediately.
+   * The previous key stops working immediately, or after `grace_seconds`. The new key has
+   * the name, scopes and expiry time of the previous one.
+   *
+   * @throws ApiError with the code API_KEY_STATE or one of every action.
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async changeApiKey(
+    fields: types.ChangeApiKeyFields = {},
+    options: ChangeOptions = {},
+  ): Promise<types.ChangeApiKeyResult> {
+    return this.#connection.change(
+      "change_api_key",
+      fields,
+      readers.readChangeApiKeyResult,
+      options,
+    );
+  }
+
+  /**
+   * Creates another API key of the business, with the given scopes.
+   *
+   * A business has up to 100 keys. Idempotency keys belong to the business, whichever API
+   * key a request has.
+   *
+   * @throws ApiError with the code INVALID_FIELDS, API_KEY_STATE or one of every action.
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async createApiKey(
+    fields: types.CreateApiKeyFields,
+    options: ChangeOptions = {},
+  ): Promise<types.CreateApiKeyResult> {
+    return this.#connection.change(
+      "create_api_key",
+      fields,
+      readers.readCreateApiKeyResult,
+      options,
+    );
+  }
+
+  /**
+   * Lists the business's API keys, without the keys themselves.
+   *
+   * `default` comes first, then the newest. Keys that ended are listed until their room is
+   * needed.
    *
    * @throws NiviscoError if the call did not succeed.
    */
-  async changeApiKey(options: ChangeOptions = {}): Promise<types.ChangeApiKeyResult> {
-    return this.#connection.change("change_api_key", {}, readers.readChangeApiKeyResult, options);
+  async listApiKeys(): Promise<types.ListApiKeysResult> {
+    return this.#connection.read("list_api_keys", {}, readers.readListApiKeysResult);
+  }
+
+  /**
+   * Revokes an API key, which has stopped working when the response arrives.
+   *
+   * The default key cannot be revoked, but replaced with `change_api_key`. Revoking a
+   * revoked key changes nothing.
+   *
+   * @throws ApiError with the code API_KEY_NOT_FOUND, API_KEY_STATE or one of every action.
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async revokeApiKey(
+    fields: types.RevokeApiKeyFields,
+    options: ChangeOptions = {},
+  ): Promise<types.RevokeApiKeyResult> {
+    return this.#connection.change(
+      "revoke_api_key",
+      fields,
+      readers.readRevokeApiKeyResult,
+      options,
+    );
   }
 
   /**
@@ -239,6 +303,44 @@ export class Nivisco {
   }
 
   /**
+   * Suspends a user, who cannot be charged then.
+   *
+   * Cards, charges, credits and new recurring jobs are rejected as for an inactive user,
+   * with USER_SUSPENDED, and due cycles of recurring jobs are skipped, which does not count
+   * as failed. Lists still show the user; refunds, voids, captures of authorized payments
+   * and what a gateway reports go on. Suspending a suspended user changes nothing.
+   *
+   * @throws ApiError with the code USER_NOT_FOUND or one of every action.
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async suspendUser(
+    fields: types.SuspendUserFields,
+    options: ChangeOptions = {},
+  ): Promise<types.SuspendUserResult> {
+    return this.#connection.change("suspend_user", fields, readers.readSuspendUserResult, options);
+  }
+
+  /**
+   * Ends the suspension of a user.
+   *
+   * Recurring jobs go on with their next cycle.
+   *
+   * @throws ApiError with the code USER_NOT_FOUND or one of every action.
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async reactivateUser(
+    fields: types.ReactivateUserFields,
+    options: ChangeOptions = {},
+  ): Promise<types.ReactivateUserResult> {
+    return this.#connection.change(
+      "reactivate_user",
+      fields,
+      readers.readReactivateUserResult,
+      options,
+    );
+  }
+
+  /**
    * Returns the business's Stripe publishable key.
    *
    * @throws ApiError with the code CREDENTIALS_MISSING or one of every action.
@@ -285,9 +387,9 @@ export class Nivisco {
    *
    * Creates the user's Stripe customer if there is none.
    *
-   * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, CREDENTIALS_MISSING,
-   *     CARD_DECLINED, AUTHENTICATION_REQUIRED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE,
-   *     OUTCOME_UNKNOWN or one of every action.
+   * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, USER_SUSPENDED,
+   *     CREDENTIALS_MISSING, CARD_DECLINED, AUTHENTICATION_REQUIRED, GATEWAY_REFUSED,
+   *     GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action.
    * @throws NiviscoError if the call did not succeed.
    */
   async createStripeCustomer(
@@ -307,9 +409,9 @@ export class Nivisco {
    *
    * Creates the user's customer profile if there is none.
    *
-   * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, CREDENTIALS_MISSING,
-   *     CARD_DECLINED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of
-   *     every action.
+   * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, USER_SUSPENDED,
+   *     CREDENTIALS_MISSING, CARD_DECLINED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE,
+   *     OUTCOME_UNKNOWN or one of every action.
    * @throws NiviscoError if the call did not succeed.
    */
   async createAuthorizeCustomer(
@@ -389,9 +491,9 @@ export class Nivisco {
    * the primary card if the user has none at that gateway. A customer can be imported
    * again, which adds its new cards.
    *
-   * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, CREDENTIALS_MISSING,
-   *     CUSTOMER_IN_USE, USER_HAS_CUSTOMER, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE,
-   *     OUTCOME_UNKNOWN or one of every action.
+   * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, USER_SUSPENDED,
+   *     CREDENTIALS_MISSING, CUSTOMER_IN_USE, USER_HAS_CUSTOMER, GATEWAY_REFUSED,
+   *     GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action.
    * @throws NiviscoError if the call did not succeed.
    */
   async importCustomer(
@@ -409,9 +511,10 @@ export class Nivisco {
   /**
    * Charges the user's primary card, or with `capture` false authorizes the amount.
    *
-   * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, CARD_NOT_FOUND,
-   *     CREDENTIALS_MISSING, CARD_DECLINED, AUTHENTICATION_REQUIRED, PENDING_REVIEW,
-   *     GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action.
+   * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, USER_SUSPENDED,
+   *     CARD_NOT_FOUND, CREDENTIALS_MISSING, CARD_DECLINED, AUTHENTICATION_REQUIRED,
+   *     PENDING_REVIEW, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of
+   *     every action.
    * @throws NiviscoError if the call did not succeed.
    */
   async chargeCustomer(
@@ -429,10 +532,10 @@ export class Nivisco {
   /**
    * Charges the user's primary card and credits the amount to the user's wallet.
    *
-   * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, CARD_NOT_FOUND,
-   *     CREDENTIALS_MISSING, CARD_DECLINED, AUTHENTICATION_REQUIRED, PENDING_REVIEW,
-   *     GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN, WALLET_LIMIT or one of every
-   *     action.
+   * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, USER_SUSPENDED,
+   *     CARD_NOT_FOUND, CREDENTIALS_MISSING, CARD_DECLINED, AUTHENTICATION_REQUIRED,
+   *     PENDING_REVIEW, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN, WALLET_LIMIT
+   *     or one of every action.
    * @throws NiviscoError if the call did not succeed.
    */
   async fundCustomer(
@@ -571,8 +674,8 @@ export class Nivisco {
   /**
    * Debits a wallet.
    *
-   * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, WALLET_TOO_LOW or one of
-   *     every action.
+   * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, USER_SUSPENDED,
+   *     WALLET_TOO_LOW or one of every action.
    * @throws NiviscoError if the call did not succeed.
    */
   async chargeWallet(
@@ -590,8 +693,8 @@ export class Nivisco {
   /**
    * Credits a wallet.
    *
-   * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, WALLET_LIMIT or one of
-   *     every action.
+   * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, USER_SUSPENDED,
+   *     WALLET_LIMIT or one of every action.
    * @throws NiviscoError if the call did not succeed.
    */
   async addWalletFunds(
@@ -620,8 +723,8 @@ export class Nivisco {
   /**
    * Settles what a user owes from the balance of the user's wallet.
    *
-   * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, RECEIVABLE_TOO_LOW,
-   *     WALLET_TOO_LOW or one of every action.
+   * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, USER_SUSPENDED,
+   *     RECEIVABLE_TOO_LOW, WALLET_TOO_LOW or one of every action.
    * @throws NiviscoError if the call did not succeed.
    */
   async settleReceivable(
@@ -641,8 +744,8 @@ export class Nivisco {
    *
    * Both wallets belong to the same environment and currency. Both change, or none does.
    *
-   * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, WALLET_CURRENCY,
-   *     WALLET_TOO_LOW, WALLET_LIMIT or one of every action.
+   * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, USER_SUSPENDED,
+   *     WALLET_CURRENCY, WALLET_TOO_LOW, WALLET_LIMIT or one of every action.
    * @throws NiviscoError if the call did not succeed.
    */
   async transferWallet(
@@ -662,8 +765,8 @@ export class Nivisco {
    *
    * Nothing else can take it until the hold is captured, released or expires.
    *
-   * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, WALLET_TOO_LOW or one of
-   *     every action.
+   * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, USER_SUSPENDED,
+   *     WALLET_TOO_LOW or one of every action.
    * @throws NiviscoError if the call did not succeed.
    */
   async holdWallet(
@@ -679,7 +782,7 @@ export class Nivisco {
    * The rest is available again.
    *
    * @throws ApiError with the code HOLD_NOT_FOUND, HOLD_EXPIRED, HOLD_STATE, HOLD_TOO_LOW,
-   *     USER_INACTIVE or one of every action.
+   *     USER_INACTIVE, USER_SUSPENDED or one of every action.
    * @throws NiviscoError if the call did not succeed.
    */
   async captureHold(
@@ -718,8 +821,8 @@ export class Nivisco {
    * The first charge is at the first occurrence after the current time, or now with
    * `charge_now`.
    *
-   * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, INVALID_FIELDS or one of
-   *     every action.
+   * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, USER_SUSPENDED,
+   *     INVALID_FIELDS or one of every action.
    * @throws NiviscoError if the call did not succeed.
    */
   async createRecurring(
@@ -846,9 +949,10 @@ export class Nivisco {
    * is resumed.
    *
    * @throws ApiError with the code RECURRING_NOT_FOUND, RECURRING_STATE, NO_FAILED_CYCLE,
-   *     CYCLE_IN_PROGRESS, USER_INACTIVE, CARD_NOT_FOUND, CREDENTIALS_MISSING,
-   *     CARD_DECLINED, WALLET_TOO_LOW, AUTHENTICATION_REQUIRED, PENDING_REVIEW,
-   *     GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action.
+   *     CYCLE_IN_PROGRESS, USER_INACTIVE, USER_SUSPENDED, CARD_NOT_FOUND,
+   *     CREDENTIALS_MISSING, CARD_DECLINED, WALLET_TOO_LOW, AUTHENTICATION_REQUIRED,
+   *     PENDING_REVIEW, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of
+   *     every action.
    * @throws NiviscoError if the call did not succeed.
    */
   async retryRecurring(

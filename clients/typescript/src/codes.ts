@@ -4,7 +4,7 @@
 export const ErrorCode = {
   /** HTTP 500. Internal server error. `details` in JSON is the request id to quote to support. */
   INTERNAL: "INTERNAL",
-  /** HTTP 401. The business is unknown or inactive, or the API key is wrong. */
+  /** HTTP 401. The business is unknown or inactive, or the API key is wrong, expired or revoked. */
   INVALID_CREDENTIALS: "INVALID_CREDENTIALS",
   /**
    * HTTP 400. One or more fields are missing, malformed or unknown. The error lists up to
@@ -157,6 +157,19 @@ export const ErrorCode = {
    * is not known yet. This request did nothing.
    */
   CAPTURE_IN_PROGRESS: "CAPTURE_IN_PROGRESS",
+  /** HTTP 403. The API key lacks the scope that the action needs. Nothing was done. */
+  SCOPE_MISSING: "SCOPE_MISSING",
+  /** HTTP 404. The business has no API key with that id. */
+  API_KEY_NOT_FOUND: "API_KEY_NOT_FOUND",
+  /** HTTP 409. The state of the API key, or of the business's keys, does not allow the change. */
+  API_KEY_STATE: "API_KEY_STATE",
+  /**
+   * HTTP 403. The business is suspended: it can read and refund, and end what it began, and
+   * it can charge nobody. Nothing was done.
+   */
+  BUSINESS_SUSPENDED: "BUSINESS_SUSPENDED",
+  /** HTTP 403. The user is suspended. Reactivate the user first. Nothing was done. */
+  USER_SUSPENDED: "USER_SUSPENDED",
 } as const;
 
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];

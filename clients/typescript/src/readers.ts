@@ -27,6 +27,21 @@ export function readBusiness(json: Json): types.Business {
     settleReceivables: boolean(json["settle_receivables"]),
     retryDays: list(integer)(json["retry_days"]),
     maxFailedCycles: integer(json["max_failed_cycles"]),
+    suspendedAt: nullable(string)(json["suspended_at"]),
+  };
+}
+
+export function readApiKey(json: Json): types.ApiKey {
+  return {
+    keyId: string(json["key_id"]),
+    name: string(json["name"]),
+    scopes: list(word<types.ApiKeyScope>)(json["scopes"]),
+    last4: nullable(string)(json["last4"]),
+    createdAt: string(json["created_at"]),
+    lastUsedAt: nullable(string)(json["last_used_at"]),
+    expiresAt: nullable(string)(json["expires_at"]),
+    revokedAt: nullable(string)(json["revoked_at"]),
+    replacedAt: nullable(string)(json["replaced_at"]),
   };
 }
 
@@ -40,6 +55,7 @@ export function readUser(json: Json): types.User {
     currency: string(json["currency"]),
     updatedAt: string(json["updated_at"]),
     defaultGateway: nullable(word<types.Gateway>)(json["default_gateway"]),
+    suspendedAt: nullable(string)(json["suspended_at"]),
     metadata: strings(json["metadata"]),
   };
 }
@@ -297,9 +313,35 @@ export function readChangeApiKeyResult(json: Json): types.ChangeApiKeyResult {
       message: string(json["message"]),
       businessId: string(json["business_id"]),
       apiKey: string(json["api_key"]),
+      previousKeyExpiresAt: nullable(string)(json["previous_key_expires_at"]),
     },
     "apiKey",
   );
+}
+
+export function readCreateApiKeyResult(json: Json): types.CreateApiKeyResult {
+  return hiding(
+    {
+      message: string(json["message"]),
+      apiKey: string(json["api_key"]),
+      keyInfo: object(readApiKey)(json["key_info"]),
+    },
+    "apiKey",
+  );
+}
+
+export function readListApiKeysResult(json: Json): types.ListApiKeysResult {
+  return {
+    count: integer(json["count"]),
+    keys: list(object(readApiKey))(json["keys"]),
+  };
+}
+
+export function readRevokeApiKeyResult(json: Json): types.RevokeApiKeyResult {
+  return {
+    message: string(json["message"]),
+    keyInfo: object(readApiKey)(json["key_info"]),
+  };
 }
 
 export function readAddStripeCredentialsResult(json: Json): types.AddStripeCredentialsResult {
@@ -364,6 +406,20 @@ export function readCreateUserResult(json: Json): types.CreateUserResult {
   return {
     user: object(readUser)(json["user"]),
     wallet: object(readWallet)(json["wallet"]),
+  };
+}
+
+export function readSuspendUserResult(json: Json): types.SuspendUserResult {
+  return {
+    message: string(json["message"]),
+    user: object(readUser)(json["user"]),
+  };
+}
+
+export function readReactivateUserResult(json: Json): types.ReactivateUserResult {
+  return {
+    message: string(json["message"]),
+    user: object(readUser)(json["user"]),
   };
 }
 

@@ -2,6 +2,8 @@
 
 export type Env = "TEST" | "LIVE";
 
+export type ApiKeyScope = "read" | "charge" | "refund" | "admin";
+
 export type Gateway = "stripe" | "authorize";
 
 export type PaymentStatus =
@@ -96,6 +98,12 @@ export interface Business {
   readonly retryDays: readonly number[];
   /** Number of failed cycles in a row that pauses a recurring job without a number of its own. */
   readonly maxFailedCycles: number;
+  /**
+   * Time since which the business is suspended: it can read, refund, and end what it began,
+   * and its users are not charged. Null if it is not suspended. `YYYY-MM-DD HH:MM:SS` in
+   * UTC.
+   */
+  readonly suspendedAt: string | null;
 }
 
 /** Profile of a new business. */
@@ -144,6 +152,43 @@ export interface ModifyBusinessUpdates {
    * its own, 1 to 1000. It counts from a job's next failed cycle on. Null restores 3.
    */
   readonly maxFailedCycles?: number | null | undefined;
+}
+
+/** An API key of the business, without the key itself. */
+export interface ApiKey {
+  /**
+   * Id of the key: `default` for the key that the business was registered with, and for
+   * each that replaced it; otherwise `KEY-…`.
+   */
+  readonly keyId: string;
+  /** Name of the key. */
+  readonly name: string;
+  /** What the key is allowed to do. */
+  readonly scopes: readonly ApiKeyScope[];
+  /** Last four digits of the key. Null for keys that are older than this field. */
+  readonly last4: string | null;
+  /**
+   * Time of creation. For the default key, the time of its last replacement. `YYYY-MM-DD
+   * HH:MM:SS` in UTC.
+   */
+  readonly createdAt: string;
+  /**
+   * Time of the last use, at most about a minute late. Null if the key was not used.
+   * `YYYY-MM-DD HH:MM:SS` in UTC.
+   */
+  readonly lastUsedAt: string | null;
+  /**
+   * Time from which the key does not work. Null if it does not expire. `YYYY-MM-DD
+   * HH:MM:SS` in UTC.
+   */
+  readonly expiresAt: string | null;
+  /** Time of revocation. Null if the key is not revoked. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  readonly revokedAt: string | null;
+  /**
+   * Time at which `change_api_key` replaced the key, which works until `expires_at`. Null
+   * if it was not replaced. `YYYY-MM-DD HH:MM:SS` in UTC.
+   */
+  readonly replacedAt: string | null;
 }
 
 /** Credentials of one Stripe account for one environment. */
@@ -259,6 +304,11 @@ export interface User {
   readonly updatedAt: string;
   /** Gateway of charges whose request specifies none. Null until the first card is saved. */
   readonly defaultGateway: Gateway | null;
+  /**
+   * Time since which the user is suspended. Null if the user is not. `YYYY-MM-DD HH:MM:SS`
+   * in UTC.
+   */
+  readonly suspendedAt: string | null;
   /** Pairs of strings from the last request that set them. Empty if there are none. */
   readonly metadata: Readonly<Record<string, string>>;
 }
@@ -806,6 +856,12 @@ export interface ModifyBusinessResult {
   readonly business: Business | null;
 }
 
+/** Fields of `change_api_key`. */
+export interface ChangeApiKeyFields {
+  /** How long the previous key still works, in seconds, 0 to 604800 (7 days). Defaults to 0. */
+  readonly graceSeconds?: number | undefined;
+}
+
 /** Response of `change_api_key`. */
 export interface ChangeApiKeyResult {
   /** Human-readable message. */
@@ -814,6 +870,56 @@ export interface ChangeApiKeyResult {
   readonly businessId: string;
   /** New API key, 64 hexadecimal digits. Store it: no other response contains it. */
   readonly apiKey: string;
+  /**
+   * Time until which the previous key works. Null if it has stopped working. `YYYY-MM-DD
+   * HH:MM:SS` in UTC.
+   */
+  readonly previousKeyExpiresAt: string | null;
+}
+
+/** Fields of `create_api_key`. */
+export interface CreateApiKeyFields {
+  /** Name of the key, 1 to 200 characters. Must have at least one character that is not a space. */
+  readonly name: string;
+  /** What the key is allowed to do, each scope once. */
+  readonly scopes: readonly ApiKeyScope[];
+  /**
+   * Time from which the key does not work, in the future. By default, it does not expire.
+   * ISO 8601, in UTC unless it has an offset.
+   */
+  readonly expiresAt?: string | undefined;
+}
+
+/** Response of `create_api_key`. */
+export interface CreateApiKeyResult {
+  /** Human-readable message. */
+  readonly message: string;
+  /** The API key, 64 hexadecimal digits. Store it: no other response contains it. */
+  readonly apiKey: string;
+  /** What is stored of the key. */
+  readonly keyInfo: ApiKey;
+}
+
+/** Response of `list_api_keys`. */
+export interface ListApiKeysResult {
+  /** Number of keys. */
+  readonly count: number;
+  /** The keys. */
+  readonly keys: readonly ApiKey[];
+}
+
+/** Fields of `revoke_api_key`. */
+export interface RevokeApiKeyFields {
+  /** Id of the key, `KEY-…`. Must be 1 to 64 printable characters without spaces. */
+  readonly keyId: string;
+}
+
+/** Response of `revoke_api_key`. */
+export interface RevokeApiKeyResult {
+  /** Human-readable message. */
+  readonly message: string;
+  /** The key. */
+  readonly keyInfo: ApiKey;
 }
 
 /** Fields of `add_stripe_credentials`. */
@@ -976,6 +1082,40 @@ export interface CreateUserResult {
   readonly user: User;
   /** The new user's wallet in the business's default environment. */
   readonly wallet: Wallet;
+}
+
+/** Fields of `suspend_user`. */
+export interface SuspendUserFields {
+  /**
+   * Id of the user, for example `USR-5678`. Must be 1 to 64 printable characters without
+   * spaces.
+   */
+  readonly userId: string;
+}
+
+/** Response of `suspend_user`. */
+export interface SuspendUserResult {
+  /** Human-readable message. */
+  readonly message: string;
+  /** The user. */
+  readonly user: User;
+}
+
+/** Fields of `reactivate_user`. */
+export interface ReactivateUserFields {
+  /**
+   * Id of the user, for example `USR-5678`. Must be 1 to 64 printable characters without
+   * spaces.
+   */
+  readonly userId: string;
+}
+
+/** Response of `reactivate_user`. */
+export interface ReactivateUserResult {
+  /** Human-readable message. */
+  readonly message: string;
+  /** The user. */
+  readonly user: User;
 }
 
 /** Fields of `get_stripe_public_key`. */

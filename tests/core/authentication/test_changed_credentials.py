@@ -246,6 +246,47 @@ async def test_other_changes_of_what_cores_keep_wait_too(
     await change
 
 
+async def test_a_revocation_is_answered_when_no_core_admits_the_key(cores: Cores) -> None:
+    created = await Business(cores.here.client, cores.credentials).call(
+        business_pb2.CreateApiKeyRequest(name="n", scopes=[business_pb2.API_KEY_SCOPE_READ])
+    )
+    limited = Credentials(cores.credentials.business_id, created.api_key)
+    for core in (cores.here, cores.there):
+        assert await core.admits(limited, cores.user_id)
+    request = business_pb2.RevokeApiKeyRequest(
+        key_id=created.key_info.key_id, idempotency_key="revoke"
+    )
+    revocation = cores.here.start(cores.credentials, request)
+    await cores.here.clock.until_sleeping()
+    assert not await cores.here.admits(limited, cores.user_id)
+    assert await cores.there.admits(limited, cores.user_id)
+    replay = cores.there.start(cores.credentials, request)
+    await cores.there.clock.until_sleeping()
+    assert not revocation.done()
+    assert not replay.done()
+    for core in (cores.here, cores.there):
+        await core.clock.advance(PASSED_SECONDS)
+    assert await replay == await revocation
+    for core in (cores.here, cores.there):
+        assert not await core.admits(limited, cores.user_id)
+        assert await core.admits(cores.credentials, cores.user_id)
+
+
+async def test_a_suspension_is_answered_when_every_core_knows_it(cores: Cores) -> None:
+    request = operator_pb2.SuspendBusinessRequest(
+        id=cores.credentials.business_id, decided_by="ops", reason="r"
+    )
+    suspension = cores.here.start(OPERATOR, request)
+    await cores.here.clock.until_sleeping()
+    assert not suspension.done()
+    for core in (cores.here, cores.there):
+        await core.clock.advance(PASSED_SECONDS)
+    await suspension
+    with pytest.raises(CoreError) as refused:
+        await create_user(Business(cores.there.client, cores.credentials))
+    assert refused.value.reason == "BUSINESS_SUSPENDED"
+
+
 async def test_a_replay_of_live_keys_waits_too(cores: Cores) -> None:
     request = stripe(types_pb2.ENV_LIVE, idempotency_key="live")
     change = cores.here.start(cores.credentials, request)

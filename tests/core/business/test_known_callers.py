@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from core.business import known_callers, store
+from core.business import key_store, known_callers
+from core.business.api_keys import ApiKeys
 from core.business.known_callers import LIFETIME_SECONDS, KnownCallers
 from core.business.service import BusinessService, IssuedKey
 from core.caller import Caller
@@ -16,6 +17,7 @@ from core.credentials.service import CredentialsService
 from core.database.migrations.upgrade import migrate
 from core.database.schema import businesses
 from core.database.transactions import Database
+from core.errors import Reason, Refusal
 from tests.core.running import HeldClock, SkippingClock, keyring
 
 STRIPE_LIVE = {"stripe_secret_key": "sk_live_a", "stripe_public_key": "pk_live_a"}
@@ -36,7 +38,8 @@ class TwoCores:
     here: KnownCallers
     there: KnownCallers
     business: BusinessService
-    """As it is used here."""
+    api_keys: ApiKeys
+    """Both as they are used here."""
 
     async def register(self, name: str = "northwind") -> IssuedKey:
         domain = f"{name}.example.com"
@@ -45,7 +48,7 @@ class TwoCores:
 
     async def rotate(self, issued: IssuedKey) -> IssuedKey:
         """Change the API key, as a call does that was admitted here."""
-        return await self.business.change_api_key(await self.caller(self.here, issued))
+        return await self.api_keys.change(await self.caller(self.here, issued))
 
     async def caller(self, core: KnownCallers, issued: IssuedKey) -> Caller:
         caller = await core.find(issued.business_id, issued.api_key)
@@ -62,7 +65,9 @@ async def cores(database_url: str) -> AsyncIterator[TwoCores]:
     await migrate(database)
     # The waits before an answer are tested over gRPC, in tests/core/authentication.
     here, there = KnownCallers(database, clock), KnownCallers(database, clock)
-    yield TwoCores(database, clock, here, there, BusinessService(database, here))
+    yield TwoCores(
+        database, clock, here, there, BusinessService(database, here), ApiKeys(database, here)
+    )
     await database.close()
 
 
@@ -90,12 +95,29 @@ async def test_a_replaced_key_is_refused_at_once_here_and_after_the_lifetime_els
     assert await cores.is_admitted(cores.there, new)
 
 
+async def test_a_replaced_key_that_a_core_still_admits_changes_no_keys(cores: TwoCores) -> None:
+    """Otherwise who has a leaked key could outlive its rotation with another key."""
+    old = await cores.register()
+    stale = await cores.caller(cores.there, old)
+    new = await cores.caller(cores.here, await cores.rotate(old))
+    elsewhere = ApiKeys(cores.database, cores.there)
+    _, key = await cores.api_keys.create(new, name="n", scopes=["read"], expires_at=None)
+    for call in (
+        elsewhere.create(stale, name="n", scopes=["admin"], expires_at=None),
+        elsewhere.revoke(stale, key.key_id),
+        elsewhere.change(stale),
+    ):
+        with pytest.raises(Refusal) as refused:
+            await call
+        assert refused.value.reason == Reason.ERROR_REASON_INVALID_CREDENTIALS
+    assert [each.revoked_at for each in await cores.api_keys.list(new)] == [None, None]
+
+
 async def test_a_new_key_is_admitted_at_once_everywhere(cores: TwoCores) -> None:
     old = await cores.register()
     assert await cores.is_admitted(cores.there, old)
     new = await cores.rotate(old)
     assert await cores.is_admitted(cores.there, new)
-    assert not await cores.is_admitted(cores.there, old), "the new key took the place of the old"
 
 
 async def test_only_a_commit_replaces_a_key(cores: TwoCores) -> None:
@@ -104,7 +126,7 @@ async def test_only_a_commit_replaces_a_key(cores: TwoCores) -> None:
 
     async def rotate_and_fail() -> None:
         async with cores.database.shared_transaction("test"):
-            await cores.business.change_api_key(caller)
+            await cores.api_keys.change(caller)
             raise KeyError
 
     with pytest.raises(KeyError):
@@ -117,15 +139,15 @@ async def test_what_was_read_before_a_change_is_not_kept_after_it(
 ) -> None:
     old = await cores.register()
     read, resume = asyncio.Event(), asyncio.Event()
-    business_by_id = store.business_by_id
+    business_by_key = key_store.business_by_key
 
     async def read_and_pause(*arguments: Any) -> Any:
-        found = await business_by_id(*arguments)
+        found = await business_by_key(*arguments)
         read.set()
         await resume.wait()
         return found
 
-    monkeypatch.setattr(store, "business_by_id", read_and_pause)
+    monkeypatch.setattr(key_store, "business_by_key", read_and_pause)
     reading = asyncio.create_task(cores.is_admitted(cores.here, old))
     await read.wait()
     cores.here._forget(old.business_id)  # as at the end of the change's transaction
@@ -194,7 +216,9 @@ async def test_a_limited_number_of_callers_is_kept(
     issued = [await cores.register(name) for name in ("first", "second", "third")]
     for each in issued:
         await cores.caller(cores.here, each)
-    assert list(cores.here._known) == [each.business_id for each in issued[1:]]
+    assert [business_id for business_id, _ in cores.here._known] == [
+        each.business_id for each in issued[1:]
+    ]
 
 
 async def test_a_change_waits_where_other_cores_can_exist(

@@ -25,6 +25,7 @@ BUSINESSES = 300
 EVENTS = 20
 SMALL = {
     "alembic_version",
+    "api_keys",
     "authorize_credentials",
     "businesses",
     "keyring_canaries",

@@ -86,6 +86,9 @@ MUTATIONS: dict[str, Request] = {
         updates=business_pb2.ModifyBusinessRequest.Updates(name="Houston")
     ),
     "ChangeApiKey": lambda _: business_pb2.ChangeApiKeyRequest(),
+    "CreateApiKey": lambda _: business_pb2.CreateApiKeyRequest(
+        name="n", scopes=[business_pb2.API_KEY_SCOPE_READ]
+    ),
     "AddStripeCredentials": lambda _: credentials_pb2.AddStripeCredentialsRequest(
         credentials=credentials_pb2.AddStripeCredentialsRequest.Credentials(
             env=types_pb2.ENV_LIVE,
@@ -122,6 +125,7 @@ TESTED_ELSEWHERE = {
     *("RetryRecurring", "SkipNext"),
     *("SetPrimaryCard", "UpdateCard", "RemoveCard", "ImportCustomer", "RefundPayment"),
     *("CapturePayment", "VoidPayment"),
+    *("RevokeApiKey", "SuspendUser", "ReactivateUser"),  # like UpdateUser
     *("TransferWallet", "HoldWallet", "CaptureHold", "ReleaseHold", "SettleReceivable"),
 }
 

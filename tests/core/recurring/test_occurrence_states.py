@@ -126,6 +126,11 @@ def word(transition: Transition | None) -> str:
         (attempt(None, job="paused"), "skip"),
         (attempt(payment("failed"), job="cancelled"), "skip"),
         (attempt(SUBMITTED, job="paused"), "check later"),
+        (replace(attempt(None), suspended="user"), "skipped"),
+        (replace(attempt(NOT_SENT), suspended="business"), "skipped"),
+        (replace(attempt(SUBMITTED), suspended="user"), "check later"),
+        (replace(attempt(payment("succeeded")), suspended="user"), "succeeded"),
+        (replace(attempt(None, job="paused"), suspended="user"), "skip"),
     ],
 )
 def test_before_a_charge_the_state_decides(state: Attempt, expected: str) -> None:

@@ -53,6 +53,13 @@ final class Business
     public int $maxFailedCycles;
 
     /**
+     * Time since which the business is suspended: it can read, refund, and end what it
+     * began, and its users are not charged. Null if it is not suspended. `YYYY-MM-DD
+     * HH:MM:SS` in UTC.
+     */
+    public ?string $suspendedAt;
+
+    /**
      * Reads it from a response.
      *
      * @param array<string, mixed> $body
@@ -73,6 +80,7 @@ final class Business
         $read->settleReceivables = $body['settle_receivables'];
         $read->retryDays = array_map('intval', $body['retry_days']);
         $read->maxFailedCycles = (int) $body['max_failed_cycles'];
+        $read->suspendedAt = $body['suspended_at'];
         return $read;
     }
 }

@@ -19,6 +19,12 @@ final class ChangeApiKeyResult
     public string $apiKey;
 
     /**
+     * Time until which the previous key works. Null if it has stopped working. `YYYY-MM-DD
+     * HH:MM:SS` in UTC.
+     */
+    public ?string $previousKeyExpiresAt;
+
+    /**
      * Reads it from a response.
      *
      * @param array<string, mixed> $body
@@ -31,6 +37,7 @@ final class ChangeApiKeyResult
         $read->message = $body['message'];
         $read->businessId = $body['business_id'];
         $read->apiKey = $body['api_key'];
+        $read->previousKeyExpiresAt = $body['previous_key_expires_at'];
         return $read;
     }
 

@@ -41,6 +41,12 @@ final class User
     public ?string $defaultGateway;
 
     /**
+     * Time since which the user is suspended. Null if the user is not. `YYYY-MM-DD
+     * HH:MM:SS` in UTC.
+     */
+    public ?string $suspendedAt;
+
+    /**
      * Pairs of strings from the last request that set them. Empty if there are none.
      *
      * @var array<string, string>
@@ -65,6 +71,7 @@ final class User
         $read->currency = $body['currency'];
         $read->updatedAt = $body['updated_at'];
         $read->defaultGateway = $body['default_gateway'];
+        $read->suspendedAt = $body['suspended_at'];
         $read->metadata = $body['metadata'];
         return $read;
     }

@@ -10,6 +10,7 @@ from .types import (
     AddStripeCredentialsResult,
     AddWalletFundsResult,
     Amount,
+    ApiKeyScope,
     CancelRecurringResult,
     CaptureHoldResult,
     CapturePaymentResult,
@@ -18,6 +19,7 @@ from .types import (
     ChargeCustomerResult,
     ChargeWalletResult,
     Clear,
+    CreateApiKeyResult,
     CreateAuthorizeCustomerResult,
     CreateRecurringResult,
     CreateStripeCustomerResult,
@@ -41,6 +43,7 @@ from .types import (
     HoldWalletResult,
     ImportCustomerResult,
     IntervalType,
+    ListApiKeysResult,
     ListHoldsResult,
     ListReceivablesResult,
     ListRecurringResult,
@@ -57,6 +60,7 @@ from .types import (
     PauseRecurringResult,
     PaymentProfile,
     PaymentStatus,
+    ReactivateUserResult,
     RecurringLogStatus,
     RecurringSource,
     RecurringStatus,
@@ -68,9 +72,11 @@ from .types import (
     RemoveCardResult,
     ResumeRecurringResult,
     RetryRecurringResult,
+    RevokeApiKeyResult,
     SetPrimaryCardResult,
     SettleReceivableResult,
     SkipNextResult,
+    SuspendUserResult,
     TransferWalletResult,
     UpdateCardResult,
     UpdateRecurringResult,
@@ -195,22 +201,108 @@ class AsyncNivisco(AsyncConnection):
     async def change_api_key(
         self,
         *,
+        grace_seconds: int | None = None,
         idempotency_key: str | None = None,
     ) -> ChangeApiKeyResult:
-        """Replaces the business's API key.
+        """Replaces the API key of the request.
 
-        The previous key stops working immediately.
+        The previous key stops working immediately, or after `grace_seconds`. The new key
+        has the name, scopes and expiry time of the previous one.
 
         Args:
+            grace_seconds: How long the previous key still works, in seconds, 0 to 604800 (7
+                days). Defaults to 0.
             idempotency_key: Key of this call. Defaults to a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
+            ApiError: the API returned an error, with `code` `API_KEY_STATE` or one of every
+                action.
         """
         return await self._change(
             "change_api_key",
-            {},
+            {
+                "grace_seconds": grace_seconds,
+            },
             ChangeApiKeyResult.from_json,
+            idempotency_key,
+        )
+
+    async def create_api_key(
+        self,
+        *,
+        name: str,
+        scopes: Sequence[ApiKeyScope],
+        expires_at: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> CreateApiKeyResult:
+        """Creates another API key of the business, with the given scopes.
+
+        A business has up to 100 keys. Idempotency keys belong to the business, whichever
+        API key a request has.
+
+        Args:
+            name: Name of the key, 1 to 200 characters. Must have at least one character
+                that is not a space.
+            scopes: What the key is allowed to do, each scope once.
+            expires_at: Time from which the key does not work, in the future. By default, it
+                does not expire. ISO 8601, in UTC unless it has an offset.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
+
+        Raises:
+            NiviscoError: the call did not succeed.
+            ApiError: the API returned an error, with `code` `INVALID_FIELDS`,
+                `API_KEY_STATE` or one of every action.
+        """
+        return await self._change(
+            "create_api_key",
+            {
+                "name": name,
+                "scopes": scopes,
+                "expires_at": expires_at,
+            },
+            CreateApiKeyResult.from_json,
+            idempotency_key,
+        )
+
+    async def list_api_keys(self) -> ListApiKeysResult:
+        """Lists the business's API keys, without the keys themselves.
+
+        `default` comes first, then the newest. Keys that ended are listed until their room
+        is needed.
+
+        Raises:
+            NiviscoError: the call did not succeed.
+        """
+        return await self._read("list_api_keys", {}, ListApiKeysResult.from_json)
+
+    async def revoke_api_key(
+        self,
+        *,
+        key_id: str,
+        idempotency_key: str | None = None,
+    ) -> RevokeApiKeyResult:
+        """Revokes an API key, which has stopped working when the response arrives.
+
+        The default key cannot be revoked, but replaced with `change_api_key`. Revoking a
+        revoked key changes nothing.
+
+        Args:
+            key_id: Id of the key, `KEY-…`. Must be 1 to 64 printable characters without
+                spaces.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
+
+        Raises:
+            NiviscoError: the call did not succeed.
+            ApiError: the API returned an error, with `code` `API_KEY_NOT_FOUND`,
+                `API_KEY_STATE` or one of every action.
+        """
+        return await self._change(
+            "revoke_api_key",
+            {
+                "key_id": key_id,
+            },
+            RevokeApiKeyResult.from_json,
             idempotency_key,
         )
 
@@ -469,6 +561,68 @@ class AsyncNivisco(AsyncConnection):
             idempotency_key,
         )
 
+    async def suspend_user(
+        self,
+        *,
+        user_id: str,
+        idempotency_key: str | None = None,
+    ) -> SuspendUserResult:
+        """Suspends a user, who cannot be charged then.
+
+        Cards, charges, credits and new recurring jobs are rejected as for an inactive user,
+        with USER_SUSPENDED, and due cycles of recurring jobs are skipped, which does not
+        count as failed. Lists still show the user; refunds, voids, captures of authorized
+        payments and what a gateway reports go on. Suspending a suspended user changes
+        nothing.
+
+        Args:
+            user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
+                characters without spaces.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
+
+        Raises:
+            NiviscoError: the call did not succeed.
+            ApiError: the API returned an error, with `code` `USER_NOT_FOUND` or one of
+                every action.
+        """
+        return await self._change(
+            "suspend_user",
+            {
+                "user_id": user_id,
+            },
+            SuspendUserResult.from_json,
+            idempotency_key,
+        )
+
+    async def reactivate_user(
+        self,
+        *,
+        user_id: str,
+        idempotency_key: str | None = None,
+    ) -> ReactivateUserResult:
+        """Ends the suspension of a user.
+
+        Recurring jobs go on with their next cycle.
+
+        Args:
+            user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
+                characters without spaces.
+            idempotency_key: Key of this call. Defaults to a new one for every call.
+
+        Raises:
+            NiviscoError: the call did not succeed.
+            ApiError: the API returned an error, with `code` `USER_NOT_FOUND` or one of
+                every action.
+        """
+        return await self._change(
+            "reactivate_user",
+            {
+                "user_id": user_id,
+            },
+            ReactivateUserResult.from_json,
+            idempotency_key,
+        )
+
     async def get_stripe_public_key(
         self,
         *,
@@ -587,7 +741,7 @@ class AsyncNivisco(AsyncConnection):
         Raises:
             NiviscoError: the call did not succeed.
             ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
-                `USER_INACTIVE`, `CREDENTIALS_MISSING`, `CARD_DECLINED`,
+                `USER_INACTIVE`, `USER_SUSPENDED`, `CREDENTIALS_MISSING`, `CARD_DECLINED`,
                 `AUTHENTICATION_REQUIRED`, `GATEWAY_REFUSED`, `GATEWAY_UNAVAILABLE`,
                 `OUTCOME_UNKNOWN` or one of every action.
         """
@@ -640,8 +794,9 @@ class AsyncNivisco(AsyncConnection):
         Raises:
             NiviscoError: the call did not succeed.
             ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
-                `USER_INACTIVE`, `CREDENTIALS_MISSING`, `CARD_DECLINED`, `GATEWAY_REFUSED`,
-                `GATEWAY_UNAVAILABLE`, `OUTCOME_UNKNOWN` or one of every action.
+                `USER_INACTIVE`, `USER_SUSPENDED`, `CREDENTIALS_MISSING`, `CARD_DECLINED`,
+                `GATEWAY_REFUSED`, `GATEWAY_UNAVAILABLE`, `OUTCOME_UNKNOWN` or one of every
+                action.
         """
         return await self._change(
             "create_authorize_customer",
@@ -812,7 +967,7 @@ class AsyncNivisco(AsyncConnection):
         Raises:
             NiviscoError: the call did not succeed.
             ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
-                `USER_INACTIVE`, `CREDENTIALS_MISSING`, `CUSTOMER_IN_USE`,
+                `USER_INACTIVE`, `USER_SUSPENDED`, `CREDENTIALS_MISSING`, `CUSTOMER_IN_USE`,
                 `USER_HAS_CUSTOMER`, `GATEWAY_REFUSED`, `GATEWAY_UNAVAILABLE`,
                 `OUTCOME_UNKNOWN` or one of every action.
         """
@@ -870,9 +1025,10 @@ class AsyncNivisco(AsyncConnection):
         Raises:
             NiviscoError: the call did not succeed.
             ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
-                `USER_INACTIVE`, `CARD_NOT_FOUND`, `CREDENTIALS_MISSING`, `CARD_DECLINED`,
-                `AUTHENTICATION_REQUIRED`, `PENDING_REVIEW`, `GATEWAY_REFUSED`,
-                `GATEWAY_UNAVAILABLE`, `OUTCOME_UNKNOWN` or one of every action.
+                `USER_INACTIVE`, `USER_SUSPENDED`, `CARD_NOT_FOUND`, `CREDENTIALS_MISSING`,
+                `CARD_DECLINED`, `AUTHENTICATION_REQUIRED`, `PENDING_REVIEW`,
+                `GATEWAY_REFUSED`, `GATEWAY_UNAVAILABLE`, `OUTCOME_UNKNOWN` or one of every
+                action.
         """
         return await self._change(
             "charge_customer",
@@ -927,10 +1083,10 @@ class AsyncNivisco(AsyncConnection):
         Raises:
             NiviscoError: the call did not succeed.
             ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
-                `USER_INACTIVE`, `CARD_NOT_FOUND`, `CREDENTIALS_MISSING`, `CARD_DECLINED`,
-                `AUTHENTICATION_REQUIRED`, `PENDING_REVIEW`, `GATEWAY_REFUSED`,
-                `GATEWAY_UNAVAILABLE`, `OUTCOME_UNKNOWN`, `WALLET_LIMIT` or one of every
-                action.
+                `USER_INACTIVE`, `USER_SUSPENDED`, `CARD_NOT_FOUND`, `CREDENTIALS_MISSING`,
+                `CARD_DECLINED`, `AUTHENTICATION_REQUIRED`, `PENDING_REVIEW`,
+                `GATEWAY_REFUSED`, `GATEWAY_UNAVAILABLE`, `OUTCOME_UNKNOWN`, `WALLET_LIMIT`
+                or one of every action.
         """
         return await self._change(
             "fund_customer",
@@ -1356,7 +1512,7 @@ class AsyncNivisco(AsyncConnection):
         Raises:
             NiviscoError: the call did not succeed.
             ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
-                `USER_INACTIVE`, `WALLET_TOO_LOW` or one of every action.
+                `USER_INACTIVE`, `USER_SUSPENDED`, `WALLET_TOO_LOW` or one of every action.
         """
         return await self._change(
             "charge_wallet",
@@ -1397,7 +1553,7 @@ class AsyncNivisco(AsyncConnection):
         Raises:
             NiviscoError: the call did not succeed.
             ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
-                `USER_INACTIVE`, `WALLET_LIMIT` or one of every action.
+                `USER_INACTIVE`, `USER_SUSPENDED`, `WALLET_LIMIT` or one of every action.
         """
         return await self._change(
             "add_wallet_funds",
@@ -1481,8 +1637,8 @@ class AsyncNivisco(AsyncConnection):
         Raises:
             NiviscoError: the call did not succeed.
             ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
-                `USER_INACTIVE`, `RECEIVABLE_TOO_LOW`, `WALLET_TOO_LOW` or one of every
-                action.
+                `USER_INACTIVE`, `USER_SUSPENDED`, `RECEIVABLE_TOO_LOW`, `WALLET_TOO_LOW` or
+                one of every action.
         """
         return await self._change(
             "settle_receivable",
@@ -1527,8 +1683,8 @@ class AsyncNivisco(AsyncConnection):
         Raises:
             NiviscoError: the call did not succeed.
             ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
-                `USER_INACTIVE`, `WALLET_CURRENCY`, `WALLET_TOO_LOW`, `WALLET_LIMIT` or one
-                of every action.
+                `USER_INACTIVE`, `USER_SUSPENDED`, `WALLET_CURRENCY`, `WALLET_TOO_LOW`,
+                `WALLET_LIMIT` or one of every action.
         """
         return await self._change(
             "transfer_wallet",
@@ -1582,7 +1738,7 @@ class AsyncNivisco(AsyncConnection):
         Raises:
             NiviscoError: the call did not succeed.
             ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
-                `USER_INACTIVE`, `WALLET_TOO_LOW` or one of every action.
+                `USER_INACTIVE`, `USER_SUSPENDED`, `WALLET_TOO_LOW` or one of every action.
         """
         return await self._change(
             "hold_wallet",
@@ -1624,8 +1780,8 @@ class AsyncNivisco(AsyncConnection):
         Raises:
             NiviscoError: the call did not succeed.
             ApiError: the API returned an error, with `code` `HOLD_NOT_FOUND`,
-                `HOLD_EXPIRED`, `HOLD_STATE`, `HOLD_TOO_LOW`, `USER_INACTIVE` or one of
-                every action.
+                `HOLD_EXPIRED`, `HOLD_STATE`, `HOLD_TOO_LOW`, `USER_INACTIVE`,
+                `USER_SUSPENDED` or one of every action.
         """
         return await self._change(
             "capture_hold",
@@ -1802,7 +1958,7 @@ class AsyncNivisco(AsyncConnection):
         Raises:
             NiviscoError: the call did not succeed.
             ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
-                `USER_INACTIVE`, `INVALID_FIELDS` or one of every action.
+                `USER_INACTIVE`, `USER_SUSPENDED`, `INVALID_FIELDS` or one of every action.
         """
         return await self._change(
             "create_recurring",
@@ -2123,9 +2279,10 @@ class AsyncNivisco(AsyncConnection):
             NiviscoError: the call did not succeed.
             ApiError: the API returned an error, with `code` `RECURRING_NOT_FOUND`,
                 `RECURRING_STATE`, `NO_FAILED_CYCLE`, `CYCLE_IN_PROGRESS`, `USER_INACTIVE`,
-                `CARD_NOT_FOUND`, `CREDENTIALS_MISSING`, `CARD_DECLINED`, `WALLET_TOO_LOW`,
-                `AUTHENTICATION_REQUIRED`, `PENDING_REVIEW`, `GATEWAY_REFUSED`,
-                `GATEWAY_UNAVAILABLE`, `OUTCOME_UNKNOWN` or one of every action.
+                `USER_SUSPENDED`, `CARD_NOT_FOUND`, `CREDENTIALS_MISSING`, `CARD_DECLINED`,
+                `WALLET_TOO_LOW`, `AUTHENTICATION_REQUIRED`, `PENDING_REVIEW`,
+                `GATEWAY_REFUSED`, `GATEWAY_UNAVAILABLE`, `OUTCOME_UNKNOWN` or one of every
+                action.
         """
         return await self._change(
             "retry_recurring",

@@ -11,7 +11,8 @@ class ErrorCode(StrEnum):
     """HTTP 500. Internal server error. `details` in JSON is the request id to quote to
     support."""
     INVALID_CREDENTIALS = "INVALID_CREDENTIALS"
-    """HTTP 401. The business is unknown or inactive, or the API key is wrong."""
+    """HTTP 401. The business is unknown or inactive, or the API key is wrong, expired or
+    revoked."""
     INVALID_FIELDS = "INVALID_FIELDS"
     """HTTP 400. One or more fields are missing, malformed or unknown. The error lists up to 20
     fields."""
@@ -127,6 +128,18 @@ class ErrorCode(StrEnum):
     CAPTURE_IN_PROGRESS = "CAPTURE_IN_PROGRESS"
     """HTTP 409. Another request to capture or void the payment is in progress, or its outcome
     is not known yet. This request did nothing."""
+    SCOPE_MISSING = "SCOPE_MISSING"
+    """HTTP 403. The API key lacks the scope that the action needs. Nothing was done."""
+    API_KEY_NOT_FOUND = "API_KEY_NOT_FOUND"
+    """HTTP 404. The business has no API key with that id."""
+    API_KEY_STATE = "API_KEY_STATE"
+    """HTTP 409. The state of the API key, or of the business's keys, does not allow the
+    change."""
+    BUSINESS_SUSPENDED = "BUSINESS_SUSPENDED"
+    """HTTP 403. The business is suspended: it can read and refund, and end what it began, and
+    it can charge nobody. Nothing was done."""
+    USER_SUSPENDED = "USER_SUSPENDED"
+    """HTTP 403. The user is suspended. Reactivate the user first. Nothing was done."""
 
 
 CODE_OF_STATUS: Mapping[int, str] = {

@@ -21,6 +21,8 @@ CLEAR: Final = Clear.CLEAR
 
 Env = Literal["TEST", "LIVE"]
 
+ApiKeyScope = Literal["read", "charge", "refund", "admin"]
+
 Gateway = Literal["stripe", "authorize"]
 
 PaymentStatus = Literal[
@@ -112,6 +114,10 @@ class Business:
     max_failed_cycles: int
     """Number of failed cycles in a row that pauses a recurring job without a number of its
     own."""
+    suspended_at: str | None
+    """Time since which the business is suspended: it can read, refund, and end what it began,
+    and its users are not charged. Null if it is not suspended. `YYYY-MM-DD HH:MM:SS` in
+    UTC."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Business":
@@ -128,6 +134,7 @@ class Business:
             settle_receivables=body["settle_receivables"],
             retry_days=tuple(body["retry_days"]),
             max_failed_cycles=body["max_failed_cycles"],
+            suspended_at=body["suspended_at"],
         )
 
 
@@ -170,6 +177,50 @@ class ModifyBusinessUpdates:
     max_failed_cycles: int | Clear | None = None
     """New number of failed cycles in a row that pauses a recurring job without a number of its
     own, 1 to 1000. It counts from a job's next failed cycle on. Null restores 3."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """An API key of the business, without the key itself."""
+
+    key_id: str
+    """Id of the key: `default` for the key that the business was registered with, and for each
+    that replaced it; otherwise `KEY-…`."""
+    name: str
+    """Name of the key."""
+    scopes: tuple[ApiKeyScope, ...]
+    """What the key is allowed to do."""
+    last4: str | None
+    """Last four digits of the key. Null for keys that are older than this field."""
+    created_at: str
+    """Time of creation. For the default key, the time of its last replacement. `YYYY-MM-DD
+    HH:MM:SS` in UTC."""
+    last_used_at: str | None
+    """Time of the last use, at most about a minute late. Null if the key was not used.
+    `YYYY-MM-DD HH:MM:SS` in UTC."""
+    expires_at: str | None
+    """Time from which the key does not work. Null if it does not expire. `YYYY-MM-DD HH:MM:SS`
+    in UTC."""
+    revoked_at: str | None
+    """Time of revocation. Null if the key is not revoked. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    replaced_at: str | None
+    """Time at which `change_api_key` replaced the key, which works until `expires_at`. Null if
+    it was not replaced. `YYYY-MM-DD HH:MM:SS` in UTC."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "ApiKey":
+        """Read it from a response."""
+        return cls(
+            key_id=body["key_id"],
+            name=body["name"],
+            scopes=tuple(body["scopes"]),
+            last4=body["last4"],
+            created_at=body["created_at"],
+            last_used_at=body["last_used_at"],
+            expires_at=body["expires_at"],
+            revoked_at=body["revoked_at"],
+            replaced_at=body["replaced_at"],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,6 +325,9 @@ class User:
     """Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC."""
     default_gateway: Gateway | None
     """Gateway of charges whose request specifies none. Null until the first card is saved."""
+    suspended_at: str | None
+    """Time since which the user is suspended. Null if the user is not. `YYYY-MM-DD HH:MM:SS`
+    in UTC."""
     metadata: Mapping[str, str]
     """Pairs of strings from the last request that set them. Empty if there are none."""
 
@@ -289,6 +343,7 @@ class User:
             currency=body["currency"],
             updated_at=body["updated_at"],
             default_gateway=body["default_gateway"],
+            suspended_at=body["suspended_at"],
             metadata=dict(body["metadata"]),
         )
 
@@ -1093,6 +1148,9 @@ class ChangeApiKeyResult:
     """Id of the business."""
     api_key: str = field(repr=False)
     """New API key, 64 hexadecimal digits. Store it: no other response contains it."""
+    previous_key_expires_at: str | None
+    """Time until which the previous key works. Null if it has stopped working. `YYYY-MM-DD
+    HH:MM:SS` in UTC."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ChangeApiKeyResult":
@@ -1101,6 +1159,64 @@ class ChangeApiKeyResult:
             message=body["message"],
             business_id=body["business_id"],
             api_key=body["api_key"],
+            previous_key_expires_at=body["previous_key_expires_at"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateApiKeyResult:
+    """Response of `create_api_key`."""
+
+    message: str
+    """Human-readable message."""
+    api_key: str = field(repr=False)
+    """The API key, 64 hexadecimal digits. Store it: no other response contains it."""
+    key_info: ApiKey
+    """What is stored of the key."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "CreateApiKeyResult":
+        """Read it from a response."""
+        return cls(
+            message=body["message"],
+            api_key=body["api_key"],
+            key_info=ApiKey.from_json(body["key_info"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListApiKeysResult:
+    """Response of `list_api_keys`."""
+
+    count: int
+    """Number of keys."""
+    keys: tuple[ApiKey, ...]
+    """The keys."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "ListApiKeysResult":
+        """Read it from a response."""
+        return cls(
+            count=body["count"],
+            keys=tuple(ApiKey.from_json(each) for each in body["keys"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevokeApiKeyResult:
+    """Response of `revoke_api_key`."""
+
+    message: str
+    """Human-readable message."""
+    key_info: ApiKey
+    """The key."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "RevokeApiKeyResult":
+        """Read it from a response."""
+        return cls(
+            message=body["message"],
+            key_info=ApiKey.from_json(body["key_info"]),
         )
 
 
@@ -1265,6 +1381,42 @@ class CreateUserResult:
         return cls(
             user=User.from_json(body["user"]),
             wallet=Wallet.from_json(body["wallet"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuspendUserResult:
+    """Response of `suspend_user`."""
+
+    message: str
+    """Human-readable message."""
+    user: User
+    """The user."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "SuspendUserResult":
+        """Read it from a response."""
+        return cls(
+            message=body["message"],
+            user=User.from_json(body["user"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReactivateUserResult:
+    """Response of `reactivate_user`."""
+
+    message: str
+    """Human-readable message."""
+    user: User
+    """The user."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "ReactivateUserResult":
+        """Read it from a response."""
+        return cls(
+            message=body["message"],
+            user=User.from_json(body["user"]),
         )
 
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0031_erase"
-down_revision = "0023_business_dunning"
+down_revision = "0027_suspension"
 branch_labels = None
 depends_on = None
 

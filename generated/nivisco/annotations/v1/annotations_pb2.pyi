@@ -22,6 +22,44 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _KeyScope:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _KeyScopeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_KeyScope.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    KEY_SCOPE_UNSPECIFIED: _KeyScope.ValueType  # 0
+    """Unspecified. Every action must specify one."""
+    KEY_SCOPE_ANY: _KeyScope.ValueType  # 1
+    """Any valid API key suffices."""
+    KEY_SCOPE_READ: _KeyScope.ValueType  # 2
+    """Reads."""
+    KEY_SCOPE_CHARGE: _KeyScope.ValueType  # 3
+    """Takes or moves money of users, or prepares that."""
+    KEY_SCOPE_REFUND: _KeyScope.ValueType  # 4
+    """Returns money to users."""
+    KEY_SCOPE_ADMIN: _KeyScope.ValueType  # 5
+    """Changes the business, its API keys or its gateway credentials."""
+
+class KeyScope(_KeyScope, metaclass=_KeyScopeEnumTypeWrapper):
+    """Scope that an API key needs for an action. The words are those of
+    nivisco.payments.v1.ApiKeyScope.
+    """
+
+KEY_SCOPE_UNSPECIFIED: KeyScope.ValueType  # 0
+"""Unspecified. Every action must specify one."""
+KEY_SCOPE_ANY: KeyScope.ValueType  # 1
+"""Any valid API key suffices."""
+KEY_SCOPE_READ: KeyScope.ValueType  # 2
+"""Reads."""
+KEY_SCOPE_CHARGE: KeyScope.ValueType  # 3
+"""Takes or moves money of users, or prepares that."""
+KEY_SCOPE_REFUND: KeyScope.ValueType  # 4
+"""Returns money to users."""
+KEY_SCOPE_ADMIN: KeyScope.ValueType  # 5
+"""Changes the business, its API keys or its gateway credentials."""
+Global___KeyScope: _TypeAlias = KeyScope  # noqa: Y015
+
 class _ServiceScope:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -60,6 +98,8 @@ class Action(_message.Message):
 
     ADMIN_ONLY_FIELD_NUMBER: _builtins.int
     KEEPS_OWN_IDEMPOTENCY_RECORD_FIELD_NUMBER: _builtins.int
+    SCOPE_FIELD_NUMBER: _builtins.int
+    ALLOWED_WHILE_SUSPENDED_FIELD_NUMBER: _builtins.int
     admin_only: _builtins.bool
     """Whether only the admin business may call the action."""
     keeps_own_idempotency_record: _builtins.bool
@@ -67,15 +107,23 @@ class Action(_message.Message):
     two commits or commits in batches. Otherwise the record commits together with the action's
     effect.
     """
+    scope: Global___KeyScope.ValueType
+    """Scope that the API key of the call needs."""
+    allowed_while_suspended: _builtins.bool
+    """Whether a suspended business may call the action although its scope is KEY_SCOPE_CHARGE: it
+    ends what was begun, and takes no money.
+    """
     def __init__(
         self,
         *,
         admin_only: _builtins.bool = ...,
         keeps_own_idempotency_record: _builtins.bool = ...,
+        scope: Global___KeyScope.ValueType = ...,
+        allowed_while_suspended: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["admin_only", b"admin_only", "keeps_own_idempotency_record", b"keeps_own_idempotency_record"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admin_only", b"admin_only", "allowed_while_suspended", b"allowed_while_suspended", "keeps_own_idempotency_record", b"keeps_own_idempotency_record", "scope", b"scope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.type import money_pb2 as _money_pb2
+from nivisco.payments.v1 import business_pb2 as _business_pb2
 from nivisco.payments.v1 import payments_pb2 as _payments_pb2
 from nivisco.payments.v1 import refunds_pb2 as _refunds_pb2
 from nivisco.payments.v1 import types_pb2 as _types_pb2
@@ -1679,3 +1680,111 @@ class GatewayCustomer(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GatewayCustomer: _TypeAlias = GatewayCustomer  # noqa: Y015
+
+@_typing.final
+class SuspendBusinessRequest(_message.Message):
+    """Request for SuspendBusiness."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    DECIDED_BY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Id of the business."""
+    decided_by: _builtins.str
+    """The operator, 1 to 200 characters."""
+    reason: _builtins.str
+    """Why, 1 to 500 characters. The business does not see it."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        decided_by: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decided_by", b"decided_by", "id", b"id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuspendBusinessRequest: _TypeAlias = SuspendBusinessRequest  # noqa: Y015
+
+@_typing.final
+class SuspendBusinessResponse(_message.Message):
+    """Response for SuspendBusiness."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUSINESS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def business(self) -> _business_pb2.Business:
+        """The business."""
+
+    def __init__(
+        self,
+        *,
+        business: _business_pb2.Business | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["business", b"business"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["business", b"business"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuspendBusinessResponse: _TypeAlias = SuspendBusinessResponse  # noqa: Y015
+
+@_typing.final
+class ReactivateBusinessRequest(_message.Message):
+    """Request for ReactivateBusiness."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    DECIDED_BY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Id of the business."""
+    decided_by: _builtins.str
+    """The operator, 1 to 200 characters."""
+    reason: _builtins.str
+    """Why, 1 to 500 characters. The business does not see it."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        decided_by: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decided_by", b"decided_by", "id", b"id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReactivateBusinessRequest: _TypeAlias = ReactivateBusinessRequest  # noqa: Y015
+
+@_typing.final
+class ReactivateBusinessResponse(_message.Message):
+    """Response for ReactivateBusiness."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUSINESS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def business(self) -> _business_pb2.Business:
+        """The business."""
+
+    def __init__(
+        self,
+        *,
+        business: _business_pb2.Business | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["business", b"business"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["business", b"business"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReactivateBusinessResponse: _TypeAlias = ReactivateBusinessResponse  # noqa: Y015

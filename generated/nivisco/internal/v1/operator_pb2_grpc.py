@@ -95,6 +95,16 @@ class OperatorServiceStub:
                 request_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.EraseUserRequest.SerializeToString,
                 response_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.EraseUserResponse.FromString,
                 _registered_method=True)
+        self.SuspendBusiness = channel.unary_unary(
+                '/nivisco.internal.v1.OperatorService/SuspendBusiness',
+                request_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.SuspendBusinessRequest.SerializeToString,
+                response_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.SuspendBusinessResponse.FromString,
+                _registered_method=True)
+        self.ReactivateBusiness = channel.unary_unary(
+                '/nivisco.internal.v1.OperatorService/ReactivateBusiness',
+                request_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ReactivateBusinessRequest.SerializeToString,
+                response_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ReactivateBusinessResponse.FromString,
+                _registered_method=True)
 
 
 class OperatorServiceServicer:
@@ -194,6 +204,20 @@ class OperatorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SuspendBusiness(self, request, context):
+        """Suspends a business, or changes the reason. No core charges for it when this is answered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReactivateBusiness(self, request, context):
+        """Ends the suspension of a business.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperatorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -256,6 +280,16 @@ def add_OperatorServiceServicer_to_server(servicer, server):
                     servicer.EraseUser,
                     request_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.EraseUserRequest.FromString,
                     response_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.EraseUserResponse.SerializeToString,
+            ),
+            'SuspendBusiness': grpc.unary_unary_rpc_method_handler(
+                    servicer.SuspendBusiness,
+                    request_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.SuspendBusinessRequest.FromString,
+                    response_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.SuspendBusinessResponse.SerializeToString,
+            ),
+            'ReactivateBusiness': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReactivateBusiness,
+                    request_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ReactivateBusinessRequest.FromString,
+                    response_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ReactivateBusinessResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -583,6 +617,60 @@ class OperatorService:
             '/nivisco.internal.v1.OperatorService/EraseUser',
             nivisco_dot_internal_dot_v1_dot_operator__pb2.EraseUserRequest.SerializeToString,
             nivisco_dot_internal_dot_v1_dot_operator__pb2.EraseUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SuspendBusiness(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.internal.v1.OperatorService/SuspendBusiness',
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.SuspendBusinessRequest.SerializeToString,
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.SuspendBusinessResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReactivateBusiness(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.internal.v1.OperatorService/ReactivateBusiness',
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.ReactivateBusinessRequest.SerializeToString,
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.ReactivateBusinessResponse.FromString,
             options,
             channel_credentials,
             insecure,

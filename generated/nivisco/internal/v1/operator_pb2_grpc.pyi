@@ -72,6 +72,10 @@ class OperatorServiceStub:
     stay. Refused while the user has a card, a recurring job that may charge, or an open payment or
     refund. Repeating it continues what was interrupted.
     """
+    SuspendBusiness: _grpc.UnaryUnaryMultiCallable[_operator_pb2.SuspendBusinessRequest, _operator_pb2.SuspendBusinessResponse]
+    """Suspends a business, or changes the reason. No core charges for it when this is answered."""
+    ReactivateBusiness: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ReactivateBusinessRequest, _operator_pb2.ReactivateBusinessResponse]
+    """Ends the suspension of a business."""
 
 @_typing.type_check_only
 class OperatorServiceAsyncStub(OperatorServiceStub):
@@ -117,6 +121,10 @@ class OperatorServiceAsyncStub(OperatorServiceStub):
     stay. Refused while the user has a card, a recurring job that may charge, or an open payment or
     refund. Repeating it continues what was interrupted.
     """
+    SuspendBusiness: _aio.UnaryUnaryMultiCallable[_operator_pb2.SuspendBusinessRequest, _operator_pb2.SuspendBusinessResponse]  # type: ignore[assignment]
+    """Suspends a business, or changes the reason. No core charges for it when this is answered."""
+    ReactivateBusiness: _aio.UnaryUnaryMultiCallable[_operator_pb2.ReactivateBusinessRequest, _operator_pb2.ReactivateBusinessResponse]  # type: ignore[assignment]
+    """Ends the suspension of a business."""
 
 class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
     """Serves the operator's command line while the core holds the database."""
@@ -231,5 +239,21 @@ class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
         stay. Refused while the user has a card, a recurring job that may charge, or an open payment or
         refund. Repeating it continues what was interrupted.
         """
+
+    @_abc_1.abstractmethod
+    def SuspendBusiness(
+        self,
+        request: _operator_pb2.SuspendBusinessRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.SuspendBusinessResponse, _abc.Awaitable[_operator_pb2.SuspendBusinessResponse]]:
+        """Suspends a business, or changes the reason. No core charges for it when this is answered."""
+
+    @_abc_1.abstractmethod
+    def ReactivateBusiness(
+        self,
+        request: _operator_pb2.ReactivateBusinessRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ReactivateBusinessResponse, _abc.Awaitable[_operator_pb2.ReactivateBusinessResponse]]:
+        """Ends the suspension of a business."""
 
 def add_OperatorServiceServicer_to_server(servicer: OperatorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

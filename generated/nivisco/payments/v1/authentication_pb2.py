@@ -27,7 +27,7 @@ from nivisco.payments.v1 import business_pb2 as nivisco_dot_payments_dot_v1_dot_
 from nivisco.payments.v1 import errors_pb2 as nivisco_dot_payments_dot_v1_dot_errors__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(nivisco/payments/v1/authentication.proto\x12\x13nivisco.payments.v1\x1a(nivisco/annotations/v1/annotations.proto\x1a\"nivisco/payments/v1/business.proto\x1a nivisco/payments/v1/errors.proto\"\x19\n\x17ValidateBusinessRequest\"K\n\x18ValidateBusinessResponse\x12/\n\x08\x62usiness\x18\x01 \x01(\x0b\x32\x1d.nivisco.payments.v1.Business\"\x18\n\x16GetBusinessInfoRequest\"J\n\x17GetBusinessInfoResponse\x12/\n\x08\x62usiness\x18\x01 \x01(\x0b\x32\x1d.nivisco.payments.v1.Business2\x92\x02\n\x15\x41uthenticationService\x12}\n\x10ValidateBusiness\x12,.nivisco.payments.v1.ValidateBusinessRequest\x1a-.nivisco.payments.v1.ValidateBusinessResponse\"\x0c\x90\x02\x01\x8a\xe7\x18\x00\xb2\xe7\x18\x01\x02\x12z\n\x0fGetBusinessInfo\x12+.nivisco.payments.v1.GetBusinessInfoRequest\x1a,.nivisco.payments.v1.GetBusinessInfoResponse\"\x0c\x90\x02\x01\x8a\xe7\x18\x00\xb2\xe7\x18\x01\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(nivisco/payments/v1/authentication.proto\x12\x13nivisco.payments.v1\x1a(nivisco/annotations/v1/annotations.proto\x1a\"nivisco/payments/v1/business.proto\x1a nivisco/payments/v1/errors.proto\"\x19\n\x17ValidateBusinessRequest\"K\n\x18ValidateBusinessResponse\x12/\n\x08\x62usiness\x18\x01 \x01(\x0b\x32\x1d.nivisco.payments.v1.Business\"\x18\n\x16GetBusinessInfoRequest\"J\n\x17GetBusinessInfoResponse\x12/\n\x08\x62usiness\x18\x01 \x01(\x0b\x32\x1d.nivisco.payments.v1.Business2\x96\x02\n\x15\x41uthenticationService\x12\x7f\n\x10ValidateBusiness\x12,.nivisco.payments.v1.ValidateBusinessRequest\x1a-.nivisco.payments.v1.ValidateBusinessResponse\"\x0e\x90\x02\x01\x8a\xe7\x18\x02\x18\x01\xb2\xe7\x18\x01\x02\x12|\n\x0fGetBusinessInfo\x12+.nivisco.payments.v1.GetBusinessInfoRequest\x1a,.nivisco.payments.v1.GetBusinessInfoResponse\"\x0e\x90\x02\x01\x8a\xe7\x18\x02\x18\x02\xb2\xe7\x18\x01\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,9 +35,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'nivisco.payments.v1.authent
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_AUTHENTICATIONSERVICE'].methods_by_name['ValidateBusiness']._loaded_options = None
-  _globals['_AUTHENTICATIONSERVICE'].methods_by_name['ValidateBusiness']._serialized_options = b'\220\002\001\212\347\030\000\262\347\030\001\002'
+  _globals['_AUTHENTICATIONSERVICE'].methods_by_name['ValidateBusiness']._serialized_options = b'\220\002\001\212\347\030\002\030\001\262\347\030\001\002'
   _globals['_AUTHENTICATIONSERVICE'].methods_by_name['GetBusinessInfo']._loaded_options = None
-  _globals['_AUTHENTICATIONSERVICE'].methods_by_name['GetBusinessInfo']._serialized_options = b'\220\002\001\212\347\030\000\262\347\030\001\002'
+  _globals['_AUTHENTICATIONSERVICE'].methods_by_name['GetBusinessInfo']._serialized_options = b'\220\002\001\212\347\030\002\030\002\262\347\030\001\002'
   _globals['_VALIDATEBUSINESSREQUEST']._serialized_start=177
   _globals['_VALIDATEBUSINESSREQUEST']._serialized_end=202
   _globals['_VALIDATEBUSINESSRESPONSE']._serialized_start=204
@@ -47,5 +47,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETBUSINESSINFORESPONSE']._serialized_start=307
   _globals['_GETBUSINESSINFORESPONSE']._serialized_end=381
   _globals['_AUTHENTICATIONSERVICE']._serialized_start=384
-  _globals['_AUTHENTICATIONSERVICE']._serialized_end=658
+  _globals['_AUTHENTICATIONSERVICE']._serialized_end=662
 # @@protoc_insertion_point(module_scope)

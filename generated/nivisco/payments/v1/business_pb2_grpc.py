@@ -50,6 +50,21 @@ class BusinessServiceStub:
                 request_serializer=nivisco_dot_payments_dot_v1_dot_business__pb2.ChangeApiKeyRequest.SerializeToString,
                 response_deserializer=nivisco_dot_payments_dot_v1_dot_business__pb2.ChangeApiKeyResponse.FromString,
                 _registered_method=True)
+        self.CreateApiKey = channel.unary_unary(
+                '/nivisco.payments.v1.BusinessService/CreateApiKey',
+                request_serializer=nivisco_dot_payments_dot_v1_dot_business__pb2.CreateApiKeyRequest.SerializeToString,
+                response_deserializer=nivisco_dot_payments_dot_v1_dot_business__pb2.CreateApiKeyResponse.FromString,
+                _registered_method=True)
+        self.ListApiKeys = channel.unary_unary(
+                '/nivisco.payments.v1.BusinessService/ListApiKeys',
+                request_serializer=nivisco_dot_payments_dot_v1_dot_business__pb2.ListApiKeysRequest.SerializeToString,
+                response_deserializer=nivisco_dot_payments_dot_v1_dot_business__pb2.ListApiKeysResponse.FromString,
+                _registered_method=True)
+        self.RevokeApiKey = channel.unary_unary(
+                '/nivisco.payments.v1.BusinessService/RevokeApiKey',
+                request_serializer=nivisco_dot_payments_dot_v1_dot_business__pb2.RevokeApiKeyRequest.SerializeToString,
+                response_deserializer=nivisco_dot_payments_dot_v1_dot_business__pb2.RevokeApiKeyResponse.FromString,
+                _registered_method=True)
 
 
 class BusinessServiceServicer:
@@ -72,7 +87,32 @@ class BusinessServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ChangeApiKey(self, request, context):
-        """Replaces the business's API key. The previous key stops working immediately.
+        """Replaces the API key of the request. The previous key stops working immediately, or after
+        `grace_seconds`. The new key has the name, scopes and expiry time of the previous one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateApiKey(self, request, context):
+        """Creates another API key of the business, with the given scopes. A business has up to 100 keys.
+        Idempotency keys belong to the business, whichever API key a request has.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListApiKeys(self, request, context):
+        """Lists the business's API keys, without the keys themselves. `default` comes first, then the
+        newest. Keys that ended are listed until their room is needed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeApiKey(self, request, context):
+        """Revokes an API key, which has stopped working when the response arrives. The default key cannot
+        be revoked, but replaced with `change_api_key`. Revoking a revoked key changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -95,6 +135,21 @@ def add_BusinessServiceServicer_to_server(servicer, server):
                     servicer.ChangeApiKey,
                     request_deserializer=nivisco_dot_payments_dot_v1_dot_business__pb2.ChangeApiKeyRequest.FromString,
                     response_serializer=nivisco_dot_payments_dot_v1_dot_business__pb2.ChangeApiKeyResponse.SerializeToString,
+            ),
+            'CreateApiKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateApiKey,
+                    request_deserializer=nivisco_dot_payments_dot_v1_dot_business__pb2.CreateApiKeyRequest.FromString,
+                    response_serializer=nivisco_dot_payments_dot_v1_dot_business__pb2.CreateApiKeyResponse.SerializeToString,
+            ),
+            'ListApiKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListApiKeys,
+                    request_deserializer=nivisco_dot_payments_dot_v1_dot_business__pb2.ListApiKeysRequest.FromString,
+                    response_serializer=nivisco_dot_payments_dot_v1_dot_business__pb2.ListApiKeysResponse.SerializeToString,
+            ),
+            'RevokeApiKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeApiKey,
+                    request_deserializer=nivisco_dot_payments_dot_v1_dot_business__pb2.RevokeApiKeyRequest.FromString,
+                    response_serializer=nivisco_dot_payments_dot_v1_dot_business__pb2.RevokeApiKeyResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -179,6 +234,87 @@ class BusinessService:
             '/nivisco.payments.v1.BusinessService/ChangeApiKey',
             nivisco_dot_payments_dot_v1_dot_business__pb2.ChangeApiKeyRequest.SerializeToString,
             nivisco_dot_payments_dot_v1_dot_business__pb2.ChangeApiKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateApiKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.payments.v1.BusinessService/CreateApiKey',
+            nivisco_dot_payments_dot_v1_dot_business__pb2.CreateApiKeyRequest.SerializeToString,
+            nivisco_dot_payments_dot_v1_dot_business__pb2.CreateApiKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListApiKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.payments.v1.BusinessService/ListApiKeys',
+            nivisco_dot_payments_dot_v1_dot_business__pb2.ListApiKeysRequest.SerializeToString,
+            nivisco_dot_payments_dot_v1_dot_business__pb2.ListApiKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeApiKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.payments.v1.BusinessService/RevokeApiKey',
+            nivisco_dot_payments_dot_v1_dot_business__pb2.RevokeApiKeyRequest.SerializeToString,
+            nivisco_dot_payments_dot_v1_dot_business__pb2.RevokeApiKeyResponse.FromString,
             options,
             channel_credentials,
             insecure,

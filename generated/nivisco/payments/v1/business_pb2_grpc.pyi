@@ -40,7 +40,21 @@ class BusinessServiceStub:
     domain.
     """
     ChangeApiKey: _grpc.UnaryUnaryMultiCallable[_business_pb2.ChangeApiKeyRequest, _business_pb2.ChangeApiKeyResponse]
-    """Replaces the business's API key. The previous key stops working immediately."""
+    """Replaces the API key of the request. The previous key stops working immediately, or after
+    `grace_seconds`. The new key has the name, scopes and expiry time of the previous one.
+    """
+    CreateApiKey: _grpc.UnaryUnaryMultiCallable[_business_pb2.CreateApiKeyRequest, _business_pb2.CreateApiKeyResponse]
+    """Creates another API key of the business, with the given scopes. A business has up to 100 keys.
+    Idempotency keys belong to the business, whichever API key a request has.
+    """
+    ListApiKeys: _grpc.UnaryUnaryMultiCallable[_business_pb2.ListApiKeysRequest, _business_pb2.ListApiKeysResponse]
+    """Lists the business's API keys, without the keys themselves. `default` comes first, then the
+    newest. Keys that ended are listed until their room is needed.
+    """
+    RevokeApiKey: _grpc.UnaryUnaryMultiCallable[_business_pb2.RevokeApiKeyRequest, _business_pb2.RevokeApiKeyResponse]
+    """Revokes an API key, which has stopped working when the response arrives. The default key cannot
+    be revoked, but replaced with `change_api_key`. Revoking a revoked key changes nothing.
+    """
 
 @_typing.type_check_only
 class BusinessServiceAsyncStub(BusinessServiceStub):
@@ -54,7 +68,21 @@ class BusinessServiceAsyncStub(BusinessServiceStub):
     domain.
     """
     ChangeApiKey: _aio.UnaryUnaryMultiCallable[_business_pb2.ChangeApiKeyRequest, _business_pb2.ChangeApiKeyResponse]  # type: ignore[assignment]
-    """Replaces the business's API key. The previous key stops working immediately."""
+    """Replaces the API key of the request. The previous key stops working immediately, or after
+    `grace_seconds`. The new key has the name, scopes and expiry time of the previous one.
+    """
+    CreateApiKey: _aio.UnaryUnaryMultiCallable[_business_pb2.CreateApiKeyRequest, _business_pb2.CreateApiKeyResponse]  # type: ignore[assignment]
+    """Creates another API key of the business, with the given scopes. A business has up to 100 keys.
+    Idempotency keys belong to the business, whichever API key a request has.
+    """
+    ListApiKeys: _aio.UnaryUnaryMultiCallable[_business_pb2.ListApiKeysRequest, _business_pb2.ListApiKeysResponse]  # type: ignore[assignment]
+    """Lists the business's API keys, without the keys themselves. `default` comes first, then the
+    newest. Keys that ended are listed until their room is needed.
+    """
+    RevokeApiKey: _aio.UnaryUnaryMultiCallable[_business_pb2.RevokeApiKeyRequest, _business_pb2.RevokeApiKeyResponse]  # type: ignore[assignment]
+    """Revokes an API key, which has stopped working when the response arrives. The default key cannot
+    be revoked, but replaced with `change_api_key`. Revoking a revoked key changes nothing.
+    """
 
 class BusinessServiceServicer(metaclass=_abc_1.ABCMeta):
     """Manages businesses and their API keys."""
@@ -83,6 +111,38 @@ class BusinessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _business_pb2.ChangeApiKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_business_pb2.ChangeApiKeyResponse, _abc.Awaitable[_business_pb2.ChangeApiKeyResponse]]:
-        """Replaces the business's API key. The previous key stops working immediately."""
+        """Replaces the API key of the request. The previous key stops working immediately, or after
+        `grace_seconds`. The new key has the name, scopes and expiry time of the previous one.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateApiKey(
+        self,
+        request: _business_pb2.CreateApiKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_business_pb2.CreateApiKeyResponse, _abc.Awaitable[_business_pb2.CreateApiKeyResponse]]:
+        """Creates another API key of the business, with the given scopes. A business has up to 100 keys.
+        Idempotency keys belong to the business, whichever API key a request has.
+        """
+
+    @_abc_1.abstractmethod
+    def ListApiKeys(
+        self,
+        request: _business_pb2.ListApiKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_business_pb2.ListApiKeysResponse, _abc.Awaitable[_business_pb2.ListApiKeysResponse]]:
+        """Lists the business's API keys, without the keys themselves. `default` comes first, then the
+        newest. Keys that ended are listed until their room is needed.
+        """
+
+    @_abc_1.abstractmethod
+    def RevokeApiKey(
+        self,
+        request: _business_pb2.RevokeApiKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_business_pb2.RevokeApiKeyResponse, _abc.Awaitable[_business_pb2.RevokeApiKeyResponse]]:
+        """Revokes an API key, which has stopped working when the response arrives. The default key cannot
+        be revoked, but replaced with `change_api_key`. Revoking a revoked key changes nothing.
+        """
 
 def add_BusinessServiceServicer_to_server(servicer: BusinessServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

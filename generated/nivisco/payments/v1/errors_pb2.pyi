@@ -30,7 +30,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 1
     """Internal server error. `details` in JSON is the request id to quote to support."""
     ERROR_REASON_INVALID_CREDENTIALS: _ErrorReason.ValueType  # 2
-    """The business is unknown or inactive, or the API key is wrong."""
+    """The business is unknown or inactive, or the API key is wrong, expired or revoked."""
     ERROR_REASON_INVALID_FIELDS: _ErrorReason.ValueType  # 3
     """One or more fields are missing, malformed or unknown. The error lists up to 20 fields."""
     ERROR_REASON_UNKNOWN_ACTION: _ErrorReason.ValueType  # 4
@@ -145,6 +145,18 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Another request to capture or void the payment is in progress, or its outcome is not known yet.
     This request did nothing.
     """
+    ERROR_REASON_SCOPE_MISSING: _ErrorReason.ValueType  # 69
+    """The API key lacks the scope that the action needs. Nothing was done."""
+    ERROR_REASON_API_KEY_NOT_FOUND: _ErrorReason.ValueType  # 70
+    """The business has no API key with that id."""
+    ERROR_REASON_API_KEY_STATE: _ErrorReason.ValueType  # 71
+    """The state of the API key, or of the business's keys, does not allow the change."""
+    ERROR_REASON_BUSINESS_SUSPENDED: _ErrorReason.ValueType  # 72
+    """The business is suspended: it can read and refund, and end what it began, and it can charge
+    nobody. Nothing was done.
+    """
+    ERROR_REASON_USER_SUSPENDED: _ErrorReason.ValueType  # 73
+    """The user is suspended. Reactivate the user first. Nothing was done."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason for an error. The name without its prefix is `ErrorInfo.reason` in gRPC and `code` in
@@ -157,7 +169,7 @@ ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 1
 """Internal server error. `details` in JSON is the request id to quote to support."""
 ERROR_REASON_INVALID_CREDENTIALS: ErrorReason.ValueType  # 2
-"""The business is unknown or inactive, or the API key is wrong."""
+"""The business is unknown or inactive, or the API key is wrong, expired or revoked."""
 ERROR_REASON_INVALID_FIELDS: ErrorReason.ValueType  # 3
 """One or more fields are missing, malformed or unknown. The error lists up to 20 fields."""
 ERROR_REASON_UNKNOWN_ACTION: ErrorReason.ValueType  # 4
@@ -272,6 +284,18 @@ ERROR_REASON_CAPTURE_IN_PROGRESS: ErrorReason.ValueType  # 56
 """Another request to capture or void the payment is in progress, or its outcome is not known yet.
 This request did nothing.
 """
+ERROR_REASON_SCOPE_MISSING: ErrorReason.ValueType  # 69
+"""The API key lacks the scope that the action needs. Nothing was done."""
+ERROR_REASON_API_KEY_NOT_FOUND: ErrorReason.ValueType  # 70
+"""The business has no API key with that id."""
+ERROR_REASON_API_KEY_STATE: ErrorReason.ValueType  # 71
+"""The state of the API key, or of the business's keys, does not allow the change."""
+ERROR_REASON_BUSINESS_SUSPENDED: ErrorReason.ValueType  # 72
+"""The business is suspended: it can read and refund, and end what it began, and it can charge
+nobody. Nothing was done.
+"""
+ERROR_REASON_USER_SUSPENDED: ErrorReason.ValueType  # 73
+"""The user is suspended. Reactivate the user first. Nothing was done."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 METHOD_ERRORS_FIELD_NUMBER: _builtins.int

@@ -28,7 +28,7 @@ from nivisco.payments.v1 import errors_pb2 as nivisco_dot_payments_dot_v1_dot_er
 from nivisco.payments.v1 import types_pb2 as nivisco_dot_payments_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1enivisco/payments/v1/keys.proto\x12\x13nivisco.payments.v1\x1a\x1b\x62uf/validate/validate.proto\x1a(nivisco/annotations/v1/annotations.proto\x1a nivisco/payments/v1/errors.proto\x1a\x1fnivisco/payments/v1/types.proto\"L\n\x19GetStripePublicKeyRequest\x12/\n\x03\x65nv\x18\x01 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x08\xbaH\x05\x82\x01\x02\x10\x01\"^\n\x1aGetStripePublicKeyResponse\x12%\n\x03\x65nv\x18\x01 \x01(\x0e\x32\x18.nivisco.payments.v1.Env\x12\x19\n\x11stripe_public_key\x18\x02 \x01(\t2\x93\x01\n\x0bKeysService\x12\x83\x01\n\x12GetStripePublicKey\x12..nivisco.payments.v1.GetStripePublicKeyRequest\x1a/.nivisco.payments.v1.GetStripePublicKeyResponse\"\x0c\x90\x02\x01\x8a\xe7\x18\x00\xb2\xe7\x18\x01\x10\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1enivisco/payments/v1/keys.proto\x12\x13nivisco.payments.v1\x1a\x1b\x62uf/validate/validate.proto\x1a(nivisco/annotations/v1/annotations.proto\x1a nivisco/payments/v1/errors.proto\x1a\x1fnivisco/payments/v1/types.proto\"L\n\x19GetStripePublicKeyRequest\x12/\n\x03\x65nv\x18\x01 \x01(\x0e\x32\x18.nivisco.payments.v1.EnvB\x08\xbaH\x05\x82\x01\x02\x10\x01\"^\n\x1aGetStripePublicKeyResponse\x12%\n\x03\x65nv\x18\x01 \x01(\x0e\x32\x18.nivisco.payments.v1.Env\x12\x19\n\x11stripe_public_key\x18\x02 \x01(\t2\x95\x01\n\x0bKeysService\x12\x85\x01\n\x12GetStripePublicKey\x12..nivisco.payments.v1.GetStripePublicKeyRequest\x1a/.nivisco.payments.v1.GetStripePublicKeyResponse\"\x0e\x90\x02\x01\x8a\xe7\x18\x02\x18\x02\xb2\xe7\x18\x01\x10\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,11 +38,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSTRIPEPUBLICKEYREQUEST'].fields_by_name['env']._loaded_options = None
   _globals['_GETSTRIPEPUBLICKEYREQUEST'].fields_by_name['env']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_KEYSSERVICE'].methods_by_name['GetStripePublicKey']._loaded_options = None
-  _globals['_KEYSSERVICE'].methods_by_name['GetStripePublicKey']._serialized_options = b'\220\002\001\212\347\030\000\262\347\030\001\020'
+  _globals['_KEYSSERVICE'].methods_by_name['GetStripePublicKey']._serialized_options = b'\220\002\001\212\347\030\002\030\002\262\347\030\001\020'
   _globals['_GETSTRIPEPUBLICKEYREQUEST']._serialized_start=193
   _globals['_GETSTRIPEPUBLICKEYREQUEST']._serialized_end=269
   _globals['_GETSTRIPEPUBLICKEYRESPONSE']._serialized_start=271
   _globals['_GETSTRIPEPUBLICKEYRESPONSE']._serialized_end=365
   _globals['_KEYSSERVICE']._serialized_start=368
-  _globals['_KEYSSERVICE']._serialized_end=515
+  _globals['_KEYSSERVICE']._serialized_end=517
 # @@protoc_insertion_point(module_scope)

@@ -60,6 +60,16 @@ class UsersServiceStub:
                 request_serializer=nivisco_dot_payments_dot_v1_dot_users__pb2.CreateUserRequest.SerializeToString,
                 response_deserializer=nivisco_dot_payments_dot_v1_dot_users__pb2.CreateUserResponse.FromString,
                 _registered_method=True)
+        self.SuspendUser = channel.unary_unary(
+                '/nivisco.payments.v1.UsersService/SuspendUser',
+                request_serializer=nivisco_dot_payments_dot_v1_dot_users__pb2.SuspendUserRequest.SerializeToString,
+                response_deserializer=nivisco_dot_payments_dot_v1_dot_users__pb2.SuspendUserResponse.FromString,
+                _registered_method=True)
+        self.ReactivateUser = channel.unary_unary(
+                '/nivisco.payments.v1.UsersService/ReactivateUser',
+                request_serializer=nivisco_dot_payments_dot_v1_dot_users__pb2.ReactivateUserRequest.SerializeToString,
+                response_deserializer=nivisco_dot_payments_dot_v1_dot_users__pb2.ReactivateUserResponse.FromString,
+                _registered_method=True)
 
 
 class UsersServiceServicer:
@@ -102,6 +112,24 @@ class UsersServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SuspendUser(self, request, context):
+        """Suspends a user, who cannot be charged then. Cards, charges, credits and new recurring jobs are
+        rejected as for an inactive user, with USER_SUSPENDED, and due cycles of recurring jobs are
+        skipped, which does not count as failed. Lists still show the user; refunds, voids, captures of
+        authorized payments and what a gateway reports go on. Suspending a suspended user changes
+        nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReactivateUser(self, request, context):
+        """Ends the suspension of a user. Recurring jobs go on with their next cycle.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_UsersServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -129,6 +157,16 @@ def add_UsersServiceServicer_to_server(servicer, server):
                     servicer.CreateUser,
                     request_deserializer=nivisco_dot_payments_dot_v1_dot_users__pb2.CreateUserRequest.FromString,
                     response_serializer=nivisco_dot_payments_dot_v1_dot_users__pb2.CreateUserResponse.SerializeToString,
+            ),
+            'SuspendUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.SuspendUser,
+                    request_deserializer=nivisco_dot_payments_dot_v1_dot_users__pb2.SuspendUserRequest.FromString,
+                    response_serializer=nivisco_dot_payments_dot_v1_dot_users__pb2.SuspendUserResponse.SerializeToString,
+            ),
+            'ReactivateUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReactivateUser,
+                    request_deserializer=nivisco_dot_payments_dot_v1_dot_users__pb2.ReactivateUserRequest.FromString,
+                    response_serializer=nivisco_dot_payments_dot_v1_dot_users__pb2.ReactivateUserResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -267,6 +305,60 @@ class UsersService:
             '/nivisco.payments.v1.UsersService/CreateUser',
             nivisco_dot_payments_dot_v1_dot_users__pb2.CreateUserRequest.SerializeToString,
             nivisco_dot_payments_dot_v1_dot_users__pb2.CreateUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SuspendUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.payments.v1.UsersService/SuspendUser',
+            nivisco_dot_payments_dot_v1_dot_users__pb2.SuspendUserRequest.SerializeToString,
+            nivisco_dot_payments_dot_v1_dot_users__pb2.SuspendUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReactivateUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.payments.v1.UsersService/ReactivateUser',
+            nivisco_dot_payments_dot_v1_dot_users__pb2.ReactivateUserRequest.SerializeToString,
+            nivisco_dot_payments_dot_v1_dot_users__pb2.ReactivateUserResponse.FromString,
             options,
             channel_credentials,
             insecure,

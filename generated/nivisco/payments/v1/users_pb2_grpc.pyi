@@ -45,6 +45,15 @@ class UsersServiceStub:
     """Updates a user's name or email address, or activates or deactivates the user."""
     CreateUser: _grpc.UnaryUnaryMultiCallable[_users_pb2.CreateUserRequest, _users_pb2.CreateUserResponse]
     """Creates a user, with a wallet in the business's default environment."""
+    SuspendUser: _grpc.UnaryUnaryMultiCallable[_users_pb2.SuspendUserRequest, _users_pb2.SuspendUserResponse]
+    """Suspends a user, who cannot be charged then. Cards, charges, credits and new recurring jobs are
+    rejected as for an inactive user, with USER_SUSPENDED, and due cycles of recurring jobs are
+    skipped, which does not count as failed. Lists still show the user; refunds, voids, captures of
+    authorized payments and what a gateway reports go on. Suspending a suspended user changes
+    nothing.
+    """
+    ReactivateUser: _grpc.UnaryUnaryMultiCallable[_users_pb2.ReactivateUserRequest, _users_pb2.ReactivateUserResponse]
+    """Ends the suspension of a user. Recurring jobs go on with their next cycle."""
 
 @_typing.type_check_only
 class UsersServiceAsyncStub(UsersServiceStub):
@@ -63,6 +72,15 @@ class UsersServiceAsyncStub(UsersServiceStub):
     """Updates a user's name or email address, or activates or deactivates the user."""
     CreateUser: _aio.UnaryUnaryMultiCallable[_users_pb2.CreateUserRequest, _users_pb2.CreateUserResponse]  # type: ignore[assignment]
     """Creates a user, with a wallet in the business's default environment."""
+    SuspendUser: _aio.UnaryUnaryMultiCallable[_users_pb2.SuspendUserRequest, _users_pb2.SuspendUserResponse]  # type: ignore[assignment]
+    """Suspends a user, who cannot be charged then. Cards, charges, credits and new recurring jobs are
+    rejected as for an inactive user, with USER_SUSPENDED, and due cycles of recurring jobs are
+    skipped, which does not count as failed. Lists still show the user; refunds, voids, captures of
+    authorized payments and what a gateway reports go on. Suspending a suspended user changes
+    nothing.
+    """
+    ReactivateUser: _aio.UnaryUnaryMultiCallable[_users_pb2.ReactivateUserRequest, _users_pb2.ReactivateUserResponse]  # type: ignore[assignment]
+    """Ends the suspension of a user. Recurring jobs go on with their next cycle."""
 
 class UsersServiceServicer(metaclass=_abc_1.ABCMeta):
     """Manages users, the customers of the business."""
@@ -108,5 +126,26 @@ class UsersServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_users_pb2.CreateUserResponse, _abc.Awaitable[_users_pb2.CreateUserResponse]]:
         """Creates a user, with a wallet in the business's default environment."""
+
+    @_abc_1.abstractmethod
+    def SuspendUser(
+        self,
+        request: _users_pb2.SuspendUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.SuspendUserResponse, _abc.Awaitable[_users_pb2.SuspendUserResponse]]:
+        """Suspends a user, who cannot be charged then. Cards, charges, credits and new recurring jobs are
+        rejected as for an inactive user, with USER_SUSPENDED, and due cycles of recurring jobs are
+        skipped, which does not count as failed. Lists still show the user; refunds, voids, captures of
+        authorized payments and what a gateway reports go on. Suspending a suspended user changes
+        nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def ReactivateUser(
+        self,
+        request: _users_pb2.ReactivateUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.ReactivateUserResponse, _abc.Awaitable[_users_pb2.ReactivateUserResponse]]:
+        """Ends the suspension of a user. Recurring jobs go on with their next cycle."""
 
 def add_UsersServiceServicer_to_server(servicer: UsersServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
