@@ -102,8 +102,8 @@ class Erasure:
 async def _check_finished(transaction: Transaction, business_id: str, user_id: str) -> None:
     unfinished = await store.unfinished(transaction, business_id=business_id, user_id=user_id)
     if unfinished:
-        has = ", ".join(f"{number} {what}" for what, number in unfinished.items())
+        has = ", ".join(f"{what} ({number})" for what, number in unfinished.items())
         raise InvalidFields.of(
             "user_id",
-            f"has {has}: remove the cards, cancel the jobs, and let payments and refunds end first",
+            f"has {has}: remove cards, cancel jobs, and let payments and refunds end first",
         )

@@ -190,7 +190,7 @@ def test_a_person_is_exported_and_erased(shop: Shop, monkeypatch: pytest.MonkeyP
     where = ["--business", shop.credentials.business_id, "--reason", "asked", "--by", "ana"]
     refused = shop.run("user", "erase", shop.user_id, *where)
     assert (refused.exit_code, refused.stdout) == (1, "")
-    assert "ID has 1 cards: remove the cards" in refused.stderr
+    assert "ID has cards (1): remove cards, cancel jobs" in refused.stderr
     shop.post("remove_card", card_id=person["TEST"]["cards"][0]["card_id"])
     erased = shop.run("user", "erase", shop.user_id, *where)
     assert erased.exit_code == 0, erased.output

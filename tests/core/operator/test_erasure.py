@@ -169,11 +169,11 @@ async def paused_job(shop: Business, user_id: str) -> None:
 @pytest.mark.parametrize(
     ("act", "has"),
     [
-        (save_card, "1 cards"),
-        (job, "1 recurring jobs"),
-        (paused_job, "1 recurring jobs"),
-        (authorized, "1 open payments"),
-        (unknown, "1 open payments"),
+        (save_card, "cards (1)"),
+        (job, "recurring jobs (1)"),
+        (paused_job, "recurring jobs (1)"),
+        (authorized, "open payments (1)"),
+        (unknown, "open payments (1)"),
     ],
 )
 async def test_a_user_who_may_still_be_charged_is_not_erased(
