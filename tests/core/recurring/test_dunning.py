@@ -142,7 +142,7 @@ async def test_a_cycle_that_is_charged_does_not_look_its_business_up(shop: Busin
         (lease,) = await claim(shop)
         with recorded() as statements:
             await execute(shop, lease)
-        asked = [text for text, *_ in statements if "FROM businesses" in text]
+        asked = [text for text, *_ in statements if "businesses.retry_days" in text]
         assert len(asked) == looked_up
 
 
