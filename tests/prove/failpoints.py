@@ -30,11 +30,14 @@ from rpc.frames import FrameError
 _CORE: Final = Path(__file__).parents[2] / "core"
 _NAMED_TRANSACTION: Final = re.compile(r'\.transaction\(\s*"([^"]+)"')
 _DECISIONS: Final = (
+    "operator.clear",
+    "operator.erase",
     "operator.release",
     "payments.resolve",
     "payments.retry",
     "refunds.resolve",
     "refunds.retry",
+    "sealing.reseal",
 )
 """An operator sees whether one was recorded, and repeats it."""
 _ACTIONS_WITHOUT_OPERATION: Final = (
