@@ -35,7 +35,8 @@ def check(context: click.Context, processes: tuple[str, ...], file: str | None) 
 
     Name the processes that run on this machine, or all four are checked. Each line has a setting,
     its value and its source: the environment, a file or the default. Secrets are hidden. The exit
-    code is 1 if a process would not start. Nothing is started, and no network is used.
+    code is 1 if a process would not start. Nothing is started, and no network is used but that of
+    NIVISCO_KMS, which unwraps the keys as at a start.
     """
     problems = 0
     for process in processes or PROCESSES:
@@ -55,7 +56,13 @@ def check(context: click.Context, processes: tuple[str, ...], file: str | None) 
 def _row(setting: Setting, found: Found | None) -> tuple[str, str, str]:
     if found is None:
         return setting.name, setting.default or "", "default" if setting.default else "not set"
-    return setting.name, _HIDDEN if setting.is_secret else found.value, found.source
+    return setting.name, _HIDDEN if setting.is_secret else _shown(setting, found), found.source
+
+
+def _shown(setting: Setting, found: Found) -> str:
+    """Return a value without the user and password that a URL may have."""
+    is_url = setting.name.endswith("_URL")
+    return re.sub(r"^(\w+://)?.*@", r"\1***@", found.value, flags=re.S) if is_url else found.value
 
 
 def _aligned(rows: list[tuple[str, str, str]]) -> Iterator[str]:

@@ -99,6 +99,8 @@ def from_environment(environ: Mapping[str, str]) -> VaultTransit:
         if not environ.get(name):
             raise ValueError(f"{name} is not set, and NIVISCO_KMS=vault needs it")
     url, token = environ["NIVISCO_VAULT_URL"].rstrip("/"), environ["NIVISCO_VAULT_TOKEN"]
+    if "@" in url:  # it would be shown, and Vault reads the token only
+        raise ValueError("NIVISCO_VAULT_URL must have no user or password")
     parts = urllib.parse.urlsplit(url)
     if not parts.hostname or parts.scheme not in ("http", "https"):
         raise ValueError("NIVISCO_VAULT_URL is not an http(s) address")

@@ -140,4 +140,6 @@ def _url(environ: Mapping[str, str], name: str, default: str) -> str:
     value = environ.get(name) or default
     if not re.match(r"https?://[^/]", value):
         raise ValueError(f"{name} is not an http(s) address")
+    if "@" in value:  # it would be shown, and no gateway reads it
+        raise ValueError(f"{name} must have no user or password")
     return value.rstrip("/")

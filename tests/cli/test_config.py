@@ -71,6 +71,26 @@ def test_without_a_name_all_processes_are_checked() -> None:
         ),
         (
             "core",
+            NEEDED
+            | {
+                "NIVISCO_STRIPE_LIVE_URL": "u:canary@x",
+                "NIVISCO_AUTHORIZE_TEST_URL": "https://u:can/canary@x/@x",
+            },
+            ["NIVISCO_STRIPE_LIVE_URL is not an", "NIVISCO_AUTHORIZE_TEST_URL must have no user"],
+        ),
+        (
+            "core",
+            NEEDED
+            | {
+                "NIVISCO_KMS": "vault",
+                "NIVISCO_VAULT_URL": "https://u:canary@v:8200",
+                "NIVISCO_VAULT_TOKEN": "canary",
+                "NIVISCO_VAULT_KEY": "k",
+            },
+            ["NIVISCO_VAULT_URL must have no user"],
+        ),
+        (
+            "core",
             NEEDED | {"NIVISCO_GRPC_TLS_KEY_FILE": "none"},
             ["NIVISCO_GRPC_TLS_KEY_FILE needs"],
         ),

@@ -179,6 +179,10 @@ async def test_a_service_that_is_away_is_one_sentence(vault: Vault) -> None:
         ({"NIVISCO_VAULT_URL": ""}, "NIVISCO_VAULT_URL is not set"),
         ({"NIVISCO_VAULT_URL": "ftp://vault"}, "not an http"),
         ({"NIVISCO_VAULT_URL": "http://vault:8200"}, "must be https"),
+        (
+            {"NIVISCO_VAULT_URL": "https://u:canary@vault:8200"},
+            "_URL must have no user or password$",
+        ),
         ({"NIVISCO_VAULT_TOKEN": ""}, "NIVISCO_VAULT_TOKEN is not set"),
         ({"NIVISCO_VAULT_TOKEN": "a\nb"}, "NIVISCO_VAULT_TOKEN has characters"),
         ({"NIVISCO_VAULT_KEY": ""}, "NIVISCO_VAULT_KEY is not set"),

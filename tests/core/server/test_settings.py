@@ -19,6 +19,10 @@ GOOD = {
         ({"NIVISCO_SERVICE_TOKENS": "boss:" + "t" * 40}, "entry 1 is not <scope>:<token>"),
         ({"NIVISCO_SERVICE_TOKENS": "operator:short"}, "entry 1 is not <scope>:<token>"),
         ({"NIVISCO_STRIPE_TEST_URL": "ftp://x"}, "NIVISCO_STRIPE_TEST_URL is not an http"),
+        (
+            {"NIVISCO_STRIPE_TEST_URL": "https://u:canary@x"},
+            "NIVISCO_STRIPE_TEST_URL must have no user or password$",
+        ),
         ({"NIVISCO_AUTHORIZE_LIVE_URL": "x"}, "NIVISCO_AUTHORIZE_LIVE_URL is not an http"),
         ({"NIVISCO_GATEWAY_TIMEOUT_SECONDS": "soon"}, "NIVISCO_GATEWAY_TIMEOUT_SECONDS is not"),
         ({"NIVISCO_GATEWAY_TIMEOUT_SECONDS": "nan"}, "NIVISCO_GATEWAY_TIMEOUT_SECONDS is not"),
