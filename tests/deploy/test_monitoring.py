@@ -20,7 +20,7 @@ EXPRESSIONS = [rule["expr"] for rule in RULES] + [
 OF_PROMETHEUS = {"up", "process_cpu_seconds_total"}
 FUNCTIONS = {
     *("sum", "min", "max", "by", "rate", "increase", "absent", "or", "histogram_quantile"),
-    *("min_over_time", "le"),
+    *("min_over_time", "le", "unless", "offset"),
 }
 
 
@@ -47,10 +47,12 @@ def test_a_metric_and_its_labels_are_in_the_operating_guide(expression: str) -> 
     metrics, labels = parts(expression)
     known = documented()
     assert metrics
+    of_metrics: set[str] = set()
     for metric in metrics - OF_PROMETHEUS:
         base = re.sub(r"_(bucket|count|sum)$", "", metric)
         assert metric in known or base in known, metric
-        assert labels <= (known.get(metric) or known[base]), metric
+        of_metrics |= known.get(metric) or known[base]
+    assert labels <= of_metrics | {"job", "instance"}
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
@@ -61,6 +63,21 @@ def test_a_rule_says_what_is_wrong_and_how_urgent_it_is(rule: dict[str, Any]) ->
     assert rule["annotations"].keys() == {"summary", "description"}
     assert re.fullmatch(r"\d+[smh]", rule.get("for", "0s"))
     assert rule["expr"].count("(") == rule["expr"].count(")")
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_a_rule_of_single_events_also_counts_the_one_that_a_series_begins_with(
+    rule: dict[str, Any],
+) -> None:
+    for series, window in re.findall(r"increase\((\S+)\[(\w+)\]\)", rule["expr"]):
+        assert f"sum({series} unless {series} offset {window}) > 0" in rule["expr"]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_a_rule_names_labels_that_its_expression_keeps(rule: dict[str, Any]) -> None:
+    named = re.findall(r"\$labels\.\w+", str(rule["annotations"]))
+    # `absent` of a comparison has none: only of a plain selector are they known.
+    assert not (named and "absent(" in rule["expr"])
 
 
 def test_the_jobs_are_those_that_the_rules_watch() -> None:
