@@ -121,7 +121,7 @@ audit: install ## look for known vulnerabilities; passes without a network
 lock: install ## resolve both locks again from pyproject.toml
 	$(COMPILE) --upgrade --extra dev --extra install -o requirements-dev.lock
 	sed -nE 's/^([^ ]+==[^ ]+( ;.*[^ \\])?).*/\1/p' requirements-dev.lock > build/versions.txt
-	$(COMPILE) --extra install --constraint build/versions.txt -o requirements.lock
+	$(COMPILE) --extra install --extra tracing --constraint build/versions.txt -o requirements.lock
 
 clean: ## remove .venv and what was built (var/ with its data stays)
 	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache

@@ -81,7 +81,7 @@ assert os.getgroups() in ([], [65532]), os.getgroups()
 for path in ("/", "/opt/nivisco", "/usr"):
     assert os.statvfs(path).f_flag & os.ST_RDONLY, path
 print(*(name for name in ("cc", "gcc", "g++", "make", "pip", "pytest") if shutil.which(name)))
-import core.server.composition, adapter.server, scheduler.server, sandbox.server
+import rpc.otel, core.server.composition, adapter.server, scheduler.server, sandbox.server
 print(core.__file__)
 """
 

@@ -134,6 +134,25 @@ def test_every_pod_has_a_network_policy_and_every_process_a_disruption_budget() 
         assert ("replicas" in each["spec"]) is (each["metadata"]["name"] not in scaled)
 
 
+@pytest.mark.parametrize(
+    ("name", "ports"),
+    [
+        ("core", {53, 443, 4318, 5432, 8200}),  # the gateways, traces, PostgreSQL, Vault
+        ("adapter", {53, 4318, 50051}),
+        ("scheduler", {53, 4318, 50051}),
+        ("migrate", {53, 5432, 8200}),
+        ("operator", {53, 50051}),
+    ],
+)
+def test_a_pod_reaches_what_its_settings_can_name_and_nothing_else(
+    name: str, ports: set[int]
+) -> None:
+    egress = of_kind("NetworkPolicy")[f"nivisco-{name}"]["spec"]["egress"]
+    assert {port["port"] for rule in egress for port in rule["ports"]} == ports
+    anywhere = {port["port"] for rule in egress if "to" not in rule for port in rule["ports"]}
+    assert anywhere == ports & {443, 5432}
+
+
 @pytest.mark.parametrize("kind", ["Service", "PodDisruptionBudget", "NetworkPolicy", "Deployment"])
 def test_a_selector_selects_the_pods_of_its_name(kind: str) -> None:
     for name, manifest in of_kind(kind).items():
