@@ -33,6 +33,7 @@ _LISTS = {
     "payments": "get_payment_records",
     "refunds": "list_refunds",
     "transactions": "get_wallet_history",
+    "receivables": "list_receivables",
     "holds": "list_holds",
     "recurring": "list_recurring",
 }
@@ -75,8 +76,8 @@ def export(user_id: str, url: str, business: str | None, credentials_file: Path 
     """Print all that is stored of a user as one JSON object.
 
     The profile, and of each environment the cards, wallet, payments, refunds, wallet transactions,
-    holds, and recurring jobs with their logs: what the actions of the business show. Kept answers
-    of idempotency keys, which expire, have copies of it.
+    receivables, holds, and recurring jobs with their logs: what the actions of the business show.
+    Kept answers of idempotency keys, which expire, have copies of it.
 
     \b
     nivisco user export USR-2NGP845GYS1QFQ5M > person.json

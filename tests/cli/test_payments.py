@@ -171,6 +171,8 @@ def test_a_person_is_exported_and_erased(shop: Shop, monkeypatch: pytest.MonkeyP
     assert funded["success"], funded
     for _ in range(4):  # three pages
         shop.post("charge_wallet", user_id=shop.user_id, amount=0.01)
+    paid = shop.post("get_payment_records", user_id=shop.user_id)["payments"][0]["payment_id"]
+    shop.post("refund_payment", payment_id=paid, allow_receivable=True, idempotency_key="r")
     key = {"NIVISCO_API_KEY": shop.credentials.api_key}
     export = ["user", "export", shop.user_id, "--url", shop.url]
     export += ["--business", shop.credentials.business_id]
@@ -179,8 +181,9 @@ def test_a_person_is_exported_and_erased(shop: Shop, monkeypatch: pytest.MonkeyP
     person = json.loads(exported.stdout)
     assert person["user"]["email"] == "alicia@example.com"
     assert [each["last4"] for each in person["TEST"]["cards"]] == ["4242"]
-    assert person["TEST"]["wallet"]["balance"] == 50.21
-    assert len(person["TEST"]["transactions"]) == 5
+    assert person["TEST"]["wallet"]["balance"] == 0
+    assert len(person["TEST"]["transactions"]) == 7
+    assert [each["amount"] for each in person["TEST"]["receivables"]] == [0.04]
     assert [each["amount"] for each in person["TEST"]["payments"]] == [50.25]
     assert (person["LIVE"]["payments"], person["recurring_logs"]) == ([], [])
     unknown = nivisco(*("USR-NONE" if each == shop.user_id else each for each in export), **key)
