@@ -134,6 +134,11 @@ def test_every_pod_has_a_network_policy_and_every_process_a_disruption_budget() 
         assert ("replicas" in each["spec"]) is (each["metadata"]["name"] not in scaled)
 
 
+def test_a_job_that_ended_leaves_before_the_next_apply_meets_it() -> None:
+    for job in of_kind("Job").values():
+        assert job["spec"]["ttlSecondsAfterFinished"] <= 3600
+
+
 @pytest.mark.parametrize(
     ("name", "ports"),
     [
