@@ -18,7 +18,7 @@ from rpc.settings import count, seconds
 
 LOG_FILE = "NIVISCO_LOG_FILE"
 _CHECK_SECONDS = 1.0
-"""How often the file's size, age and name are looked at."""
+"""How often the file's size and age are looked at."""
 _STDERR = 2
 _FIRST_LINE_BYTES = 4096
 _MAX_AGE_SECONDS = 366 * 86_400.0
@@ -78,8 +78,8 @@ class LogFile:
         Raises:
             OSError: the disk is full, for example.
         """
-        if self._clock() >= self._check_at:
-            with suppress(OSError):  # the lines go to the file that is open
+        with suppress(OSError):  # the lines go to the file that is open
+            if self._clock() >= self._check_at or not self._is_at_path():
                 self._check()
         rest = memoryview(text.encode(errors="backslashreplace"))
         while rest:

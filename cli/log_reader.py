@@ -6,9 +6,10 @@ import os
 import re
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,6 +20,8 @@ from cli.failures import Failure
 from rpc.metadata import NO_REQUEST
 
 _POLL_SECONDS = 0.2
+_ROTATED_SECONDS = 2.0
+"""How long a file is still read after it was rotated."""
 _LINES = 100
 """How many lines are shown if nobody says."""
 _SUFFIX = ".log"
@@ -69,26 +72,55 @@ def parse_line(raw: bytes, time_before: str) -> Line:
         return Line(time_before, text, {})
 
 
-class OpenLog:
-    """A log that is read from the start, then where it goes on, across rotations."""
+class _OpenFile:
+    """A file that is read from the start, then where it goes on."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the log; lines that are added from now on are not missed."""
-        self._path = path
-        self._file: BinaryIO | None = None
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
         self._partial = b""
         """The beginning of a line whose end is not written yet."""
+        self.until = inf
+        """When it is not read any more, on the log's clock."""
+        self.close = file.close
+
+    def added(self) -> Iterator[Line]:
+        """Yield the lines that were added."""
+        while raw := self._file.readline():
+            self._partial += raw
+            if raw.endswith(b"\n"):
+                line, self._partial = self._partial, b""
+                yield parse_line(line, "")
+
+    def is_at(self, path: Path) -> bool:
+        """Return whether it is the file at a path."""
+        try:
+            return os.path.samestat(os.fstat(self._file.fileno()), path.stat())
+        except FileNotFoundError:
+            return False
+
+
+class OpenLog:
+    """A log that is read from the start, then where it goes on, across rotations.
+
+    A rotated file is read for two more seconds: a process that did not notice yet adds to it.
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        """Open the log; lines that are added from now on are not missed. `clock` is in seconds."""
+        self._path = path
+        self._clock = clock
+        self._files: list[_OpenFile] = []
+        """The log, if it exists, after the files that it was before."""
         self._open()
 
     def _open(self) -> None:
         with suppress(FileNotFoundError):
-            self._file = self._path.open("rb")
+            self._files.append(_OpenFile(self._path.open("rb")))
 
     def close(self) -> None:
-        """Close the file."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        """Close the files."""
+        while self._files:
+            self._files.pop().close()
 
     def all_lines(self) -> Iterator[Line]:
         """Yield the lines so far, those of the rotated files first."""
@@ -111,30 +143,23 @@ class OpenLog:
 
     def new_lines(self) -> Iterator[Line]:
         """Yield the lines that were added."""
+        now = self._clock()
         yield from self._added()
+        while self._files and self._files[0].until <= now:
+            self._files.pop(0).close()
         if not self._is_open_as(self._path) and self._path.exists():
-            yield from self._added()  # what was written before it was rotated
-            self.close()
+            if self._files:
+                self._files[-1].until = now + _ROTATED_SECONDS
             self._open()
             yield from self._added()
 
     def _added(self) -> Iterator[Line]:
-        if self._file is None:
-            return
-        while raw := self._file.readline():
-            self._partial += raw
-            if raw.endswith(b"\n"):
-                line, self._partial = self._partial, b""
-                yield parse_line(line, "")
+        for file in self._files:
+            yield from file.added()
 
     def _is_open_as(self, path: Path) -> bool:
-        """Return whether the file at a path is the one that is open here."""
-        if self._file is None:
-            return False
-        try:
-            return os.path.samestat(os.fstat(self._file.fileno()), path.stat())
-        except FileNotFoundError:
-            return False
+        """Return whether the file at a path is the log as it is open here."""
+        return bool(self._files) and self._files[-1].is_at(path)
 
 
 def _number(rotated: Path) -> int:

@@ -60,6 +60,16 @@ def test_an_empty_file_is_not_rotated(tmp_path: Path) -> None:
     assert contents(tmp_path) == {"a.log": "first\n"}
 
 
+def test_what_a_process_writes_after_another_rotated_is_in_the_new_file(tmp_path: Path) -> None:
+    wall = Wall()
+    path, rotation = tmp_path / "a.log", Rotation(max_bytes=1, kept=1)
+    late, rotating = LogFile(path, rotation, wall), LogFile(path, rotation, wall)
+    late.write("one\n")
+    rotating.write("two\n")
+    late.write("three\n")
+    assert contents(tmp_path) == {"a.log": "two\nthree\n", "a.log.1": "one\n"}
+
+
 @pytest.mark.parametrize("is_made_again", [True, False])
 def test_a_file_that_logrotate_moved_is_opened_again(tmp_path: Path, is_made_again: bool) -> None:
     wall = Wall()

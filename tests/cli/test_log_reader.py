@@ -131,6 +131,23 @@ def test_a_log_is_followed_across_rotations_without_losing_or_repeating_a_line(
     assert seen == ["1", "2", "3", "4", "5"]
 
 
+def test_what_a_late_process_adds_to_a_rotated_file_is_shown_for_two_seconds(
+    tmp_path: Path,
+) -> None:
+    clock = iter((10.0, 10.2, 12.0, 14.0)).__next__
+    path = tmp_path / "core.log"
+    path.touch()
+    with closing(OpenLog(path, clock)) as log, path.open("a", buffering=1) as late:
+        path.rename(tmp_path / "core.log.1")
+        path.write_text("new\n")
+        seen = []
+        for text in ("be", "fore\n", "last\n", "too late\n"):
+            late.write(text)
+            late.flush()
+            seen.append([each.text for each in log.new_lines()])
+    assert seen == [["new"], ["before"], ["last"], []]
+
+
 def test_a_log_that_is_rotated_after_it_was_opened_is_read_once(
     tmp_path: Path, opened: Callable[[Path], OpenLog]
 ) -> None:
