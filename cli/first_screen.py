@@ -24,8 +24,16 @@ def say(line: str) -> None:
         click.echo(line)
 
 
-def first_screen(data_dir: DataDir, http: Address, cores: str, sandbox: Address | None) -> str:
-    """Return the text that shows where everything is and what to try first."""
+def first_screen(
+    data_dir: DataDir, http: Address, cores: str, metrics: Address, sandbox: Address | None
+) -> str:
+    """Return the text that shows where everything is and what to try first.
+
+    `metrics` is where the first process serves them, the others above it; port 0: on free ports.
+    """
+    where_metrics_are = '"metrics served" in the logs; --metrics HOST:PORT for fixed ports'
+    if metrics.port:
+        where_metrics_are = f"{metrics.reachable().url()}/metrics, and on the ports above"
     where_tests_go = "the gateways' own test systems" if sandbox is None else sandbox.url()
     note = "" if sandbox is None else " (the sandbox: no real money)"
     option = "" if data_dir.is_default else f" --data-dir {shlex.quote(str(data_dir.path))}"
@@ -45,6 +53,7 @@ Nivisco Payments {version("nivisco")} is running.
   data           {data_dir.path}
   admin's key    {data_dir.admin}
   logs           {data_dir.logs}
+  metrics        {where_metrics_are}
 {"" if sandbox is None else demo}
 Register a business (paste it into another terminal):
 

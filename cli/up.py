@@ -287,7 +287,7 @@ async def _start(plan: Plan, secrets: Secrets, supervisor: Supervisor) -> None:
     await supervisor.start(_scheduler(plan, secrets, cores, base))
     sandbox_url = None if sandbox is None else sandbox.url()
     plan.data_dir.write_endpoints(Endpoints(f"{adapter.url()}/", sandbox_url))
-    say(first_screen(plan.data_dir, adapter, cores, sandbox))
+    say(first_screen(plan.data_dir, adapter, cores, plan.metrics, sandbox))
 
 
 def _log(plan: Plan, process: str) -> Path | None:

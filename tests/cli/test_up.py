@@ -14,7 +14,9 @@ from typing import Any
 
 from click.testing import CliRunner
 
+from cli.addresses import Address
 from cli.data_dir import DataDir
+from cli.first_screen import first_screen
 from cli.main import main
 from tests.processes import Running, Start, shown, start_up, wait_until_gone
 
@@ -43,6 +45,7 @@ def test_the_first_screen_registers_a_business_and_shows_no_key(
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     registered = _paste(printed)
     assert (registered["success"], registered["domain"]) == (True, "northwindcoffee.com")
+    assert '  metrics        "metrics served" in the logs; --metrics HOST:PORT' in printed
     assert _ready_processes(directory) == {"core", "adapter", "scheduler"}
     up.signal(signal.SIGINT)
     assert up.wait() == 0
@@ -51,6 +54,12 @@ def test_the_first_screen_registers_a_business_and_shows_no_key(
     logs = "".join(path.read_text() for path in directory.logs.iterdir())
     for secret in _secrets(directory):
         assert secret not in up.printed + logs
+
+
+def test_the_first_screen_shows_where_metrics_are_on_chosen_ports(tmp_path: Path) -> None:
+    here, metrics = Address("127.0.0.1", 8080), Address("0.0.0.0", 9464)  # noqa: S104 - not served
+    screen = first_screen(DataDir(tmp_path), here, "127.0.0.1:50051", metrics, None)
+    assert shown(screen, "metrics") == "http://127.0.0.1:9464/metrics,"
 
 
 def _ready_processes(directory: DataDir) -> set[str]:
