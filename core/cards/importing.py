@@ -183,9 +183,10 @@ async def _keep_cards(
         restores = None
         removal = removed.get(each.gateway_card_id)
         if removal is not None and each.gateway_card_id not in users:
-            if again.get(each.gateway_card_id) != removal:
+            if again.get(each.gateway_card_id) != removal or not await store.forget_removal(
+                transaction, business_id=key["business_id"], removal=removal
+            ):
                 continue
-            await store.forget_removal(transaction, **scope, gateway_card_id=each.gateway_card_id)
             restores = removal.card if removal.card.user_id == key["user_id"] else None
         card = await store.keep_card(
             transaction,

@@ -276,8 +276,10 @@ async def test_a_list_that_still_shows_a_removed_card_does_not_restore_it(
     assert ids(imported) == ids(others)
 
 
-@ON_SQLITE
-async def test_a_removal_during_the_import_wins(at: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_restored", [True, False], ids=["restored", "counts_as_removed"])
+async def test_a_removal_during_the_import_wins(
+    at: Shop, monkeypatch: pytest.MonkeyPatch, *, is_restored: bool
+) -> None:
     user_id, customer_id = await create_user(at.business), await at.customer()
     kind: Any = {"stripe": StripeGateway, "authorize": AuthorizeGateway}[at.name]
     first, *others = (await at.import_to(user_id, customer_id)).cards
@@ -288,7 +290,8 @@ async def test_a_removal_during_the_import_wins(at: Shop, monkeypatch: pytest.Mo
     async def find_card(self: Any, *args: Any, **named: Any) -> Any:
         found = await find(self, *args, **named)
         monkeypatch.setattr(kind, "find_card", find)
-        assert first.card_id in ids((await at.import_to(user_id, customer_id)).cards)
+        if is_restored:
+            assert first.card_id in ids((await at.import_to(user_id, customer_id)).cards)
         await at.business.call(removal)
         return found
 
@@ -296,6 +299,21 @@ async def test_a_removal_during_the_import_wins(at: Shop, monkeypatch: pytest.Mo
     imported = (await at.import_to(user_id, customer_id)).cards
     assert ids(imported) == ids(others)
     assert ids(await at.listed(user_id)) == ids(others)
+
+
+@ON_SQLITE
+async def test_a_card_that_counts_as_removed_is_removed_at_its_gateway(at: Shop) -> None:
+    user_id, customer_id = await create_user(at.business), await at.customer()
+    first, *others = (await at.import_to(user_id, customer_id)).cards
+    await at.remove_under_other_keys([first])
+    removal = cards_pb2.RemoveCardRequest(card_id=first.card_id)
+    if at.name == "stripe":
+        await at.gateway.revoke(at.business.stripe_key)
+        assert await refused(at.business.call(removal)) == "GATEWAY_REFUSED"
+        await at.gateway.revoke(at.business.stripe_key, revoked=False)
+    removed = [await at.business.call(removal) for _ in range(2)]
+    assert removed[0] == removed[1]
+    assert ids((await at.import_to(user_id, customer_id)).cards) == ids(others)
 
 
 @ON_SQLITE
