@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from core.cards import store
+from core.cards import importing, store
 from core.database.transactions import Transaction
 from core.gateways.authorize.gateway import AuthorizeGateway
 from core.gateways.gateway import Account, SavedCard
@@ -243,6 +243,31 @@ async def test_cards_that_other_keys_did_not_find_are_restored_with_their_ids(at
     assert (await at.business.call(charge_request(user_id, gateway=GATEWAYS[at.name]))).payment_id
     await at.business.call(cards_pb2.RemoveCardRequest(card_id=before.cards[0].card_id))
     assert ids((await at.import_to(user_id, customer_id)).cards) == ids(before.cards[1:])
+
+
+@ON_SQLITE
+async def test_cards_that_are_not_read_in_time_are_restored_by_the_next_import(
+    at: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    user_id, customer_id = await create_user(at.business), await at.customer()
+    before = await at.import_to(user_id, customer_id)
+    await at.remove_under_other_keys(before.cards)
+    kind: Any = {"stripe": StripeGateway, "authorize": AuthorizeGateway}[at.name]
+    asked: list[str] = []
+
+    async def find_card(*_: Any, gateway_card_id: str, **__: Any) -> bool:
+        asked.append(gateway_card_id)
+        if len(asked) > 1:
+            await asyncio.Event().wait()
+        return True
+
+    with monkeypatch.context() as patched:
+        patched.setattr(kind, "find_card", find_card)
+        patched.setattr(importing, "FIND_AGAIN_SECONDS_MAX", 0.0)
+        (restored,) = (await at.import_to(user_id, customer_id)).cards
+    assert restored.card_id in ids(before.cards)
+    assert "removed cards were not read in time, and are not restored" in caplog.messages
+    assert ids((await at.import_to(user_id, customer_id)).cards) == ids(before.cards)
 
 
 @ON_SQLITE
