@@ -82,9 +82,13 @@ class Beginning:
         """
         clock = asyncio.get_running_loop().time
         deadline = clock() + WAIT_SECONDS
+        turns = self._transitions.turns
         while True:
+            if request.call.is_keyed and turns.is_taken(caller.business_id, request.any_id):
+                async with self._database.read() as transaction:  # a replay waits for no turn
+                    await self._idempotency.replay_if_answered(transaction, request.call)
             async with (
-                self._transitions.turns.turn(caller.business_id, request.any_id),
+                turns.turn(caller.business_id, request.any_id),
                 self._database.transaction("refunds.begin") as transaction,
             ):
                 found = await self._begin(transaction, caller, request)

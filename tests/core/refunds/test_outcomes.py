@@ -448,3 +448,6 @@ async def test_a_refund_and_an_event_wait_for_their_payments_turn(
     assert (await stripe.payment()).amount_refunded_minor == 0
     await refund(stripe, 10, "k")
     assert (await stripe.payment()).amount_refunded_minor == 1000
+    async with stripe.transitions.turns.turn(payment.business_id, payment.payment_id):
+        with pytest.raises(Replay):
+            await refund(stripe, 10, "k")
