@@ -143,7 +143,12 @@ class Beginning:
         if claimed is not None:
             await self._idempotency.point_to(transaction, request.call, refund_id)
         amount_minor = left_minor if requested.amount_minor is None else requested.amount_minor
-        rules.check_refundable(payment.status, left_minor=left_minor, amount_minor=amount_minor)
+        rules.check_refundable(
+            payment.status,
+            left_minor=left_minor,
+            amount_minor=amount_minor,
+            currency=payment.currency,
+        )
         account = await self._attempts.account(transaction, payment)
         refund = self._new_refund(transaction, payment, refund_id, amount_minor, request)
         await store.insert_refund(transaction, refund)
