@@ -109,6 +109,14 @@ def amount_from_message(
     return Amount(minor, currency)
 
 
+def amount_text(amount: Amount) -> str:
+    """Return an amount as messages have it, for example `12.50 usd`."""
+    digits = stored_exponent(amount.currency)
+    assert digits is not None, "amounts have known currencies"
+    units, rest = divmod(amount.minor, 10**digits)
+    return f"{units}.{rest:0{digits}} {amount.currency}" if digits else f"{units} {amount.currency}"
+
+
 def money_message(amount: Amount) -> money_pb2.Money:
     """Convert minor units to a message. Exact both ways."""
     digits = stored_exponent(amount.currency)

@@ -29,10 +29,11 @@ class CardFollower:
     async def follow(
         self, *, business_id: str, gateway: str, env: str, gateway_card_id: str, is_removal: bool
     ) -> None:
-        """Read a stored card at its gateway and store what it has; do nothing for another card.
+        """Read a stored card at its gateway and store what it has.
 
         A card that the gateway does not have is removed only if that is what happened
-        (`is_removal`): the keys may be of another account now. Locks the user.
+        (`is_removal`): the keys may be of another account now. One that counts as removed is
+        removed from now on, so that no import restores it. Locks the user.
 
         Raises:
             GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown; nothing changed.
@@ -44,7 +45,10 @@ class CardFollower:
             "gateway": gateway,
             "gateway_card_id": gateway_card_id,
         }
-        async with self._database.read() as transaction:
+        opened = self._database.transaction() if is_removal else self._database.read()
+        async with opened as transaction:
+            if is_removal:  # before the card is read, which an import may restore at this moment
+                await store.remove_again(transaction, **ids)
             card = await store.card_by_gateway_id(transaction, **ids)
             if card is None:
                 return
@@ -57,15 +61,14 @@ class CardFollower:
         async with self._database.transaction("cards.follow") as transaction:
             await existing_user(transaction, business_id, card.user_id, lock=True)
             present = await store.card_by_gateway_id(transaction, **ids)
-            if present is None:
-                return
-            if saved is not None:
+            if saved is None:
+                await remove_card(transaction, business_id, present or card, (gateway_card_id,))
+            elif present is not None:
                 await store.set_details(
                     transaction, business_id=business_id, card=present, saved=saved
                 )
-                return
-            await remove_card(transaction, business_id, present, (gateway_card_id,))
-        logger.info("card was removed at the gateway", extra={"card_id": present.card_id})
+        if saved is None:
+            logger.info("card was removed at the gateway", extra={"card_id": card.card_id})
 
     async def keep_set_up(self, *, business_id: str, gateway: str, env: str, setup_id: str) -> None:
         """Store the card of a set-up that its cardholder finished, unless it is stored already.

@@ -1,5 +1,7 @@
 """Brings existing customers of the gateways along, with their cards."""
 
+import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -15,8 +17,12 @@ from core.idempotency.call import IdempotentCall
 from core.idempotency.service import Idempotency
 from core.users.service import active_user
 
+logger = logging.getLogger("core.cards")
+
 FOUND_AGAIN_MAX: Final = 20
 """Cards that count as removed and are looked for at the gateway in one import."""
+FIND_AGAIN_SECONDS_MAX: Final = 5.0
+"""For all of them together, within the adapter's deadline of 25 s."""
 
 
 class CustomerImporter:
@@ -103,7 +109,8 @@ class CustomerImporter:
         """Return those of a customer's listed cards that count as removed, but are there.
 
         A card counts as removed if other keys did not find it. A list may show one for a moment
-        after its removal, so each is read on its own.
+        after its removal, so each is read on its own. Those that were not read in time are for the
+        next import.
 
         Raises:
             GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
@@ -111,11 +118,23 @@ class CustomerImporter:
         async with self._database.read() as transaction:
             removed = await _removed_among(transaction, key, saved)
         found: dict[str, store.RemovedCard] = {}
-        for gateway_card_id in list(removed)[:FOUND_AGAIN_MAX]:
-            if await self._gateways[key["gateway"]].find_card(
-                account, customer_id=customer_id, gateway_card_id=gateway_card_id
-            ):
-                found[gateway_card_id] = removed[gateway_card_id]
+        try:
+            async with asyncio.timeout(FIND_AGAIN_SECONDS_MAX):
+                for gateway_card_id in list(removed)[:FOUND_AGAIN_MAX]:
+                    if await self._gateways[key["gateway"]].find_card(
+                        account, customer_id=customer_id, gateway_card_id=gateway_card_id
+                    ):
+                        found[gateway_card_id] = removed[gateway_card_id]
+        except TimeoutError:
+            logger.warning(
+                "removed cards were not read in time, and are not restored",
+                extra={
+                    "user_id": key["user_id"],
+                    "gateway": key["gateway"],
+                    "customer_id": customer_id,
+                    "restored": len(found),
+                },
+            )
         return found
 
 
@@ -183,9 +202,10 @@ async def _keep_cards(
         restores = None
         removal = removed.get(each.gateway_card_id)
         if removal is not None and each.gateway_card_id not in users:
-            if again.get(each.gateway_card_id) != removal:
+            if again.get(each.gateway_card_id) != removal or not await store.forget_removal(
+                transaction, business_id=key["business_id"], removal=removal
+            ):
                 continue
-            await store.forget_removal(transaction, **scope, gateway_card_id=each.gateway_card_id)
             restores = removal.card if removal.card.user_id == key["user_id"] else None
         card = await store.keep_card(
             transaction,

@@ -115,8 +115,8 @@ async def remove_card(
 
     Another card takes the place of the primary one. A card whose row meanwhile became that of
     another card at the gateway stays, if that one is attached: it was saved again. One that is
-    detached and not stored here may be saved at this moment: it counts as removed, too.
-    The user is locked.
+    detached and not stored here may be saved at this moment: it counts as removed, too. One that
+    counted as removed is removed from now on, so that no import restores it. The user is locked.
     """
     cards = await store.cards_of_user(
         transaction, business_id=business_id, user_id=card.user_id, env=card.env
@@ -127,7 +127,7 @@ async def remove_card(
     for each in removed:
         await store.remove_card(transaction, business_id=business_id, card=each)
     for gateway_card_id in sorted({*detached} - {each.gateway_card_id for each in removed}):
-        if not await store.was_removed(
+        if not await store.remove_again(
             transaction,
             business_id=business_id,
             env=card.env,

@@ -166,8 +166,9 @@ class CardsService:
         """Remove a card at its gateway and here; return it, and the primary card from then on.
 
         The gateway comes first: an error leaves the card as it was, and the same request removes
-        it. A removed primary card is replaced by `next_primary`. Payments keep the gateway's
-        id of the card, so attempts with it go on. Locks the user.
+        it. One that counts as removed is removed at the gateway again, as other keys may not have
+        found it there. A removed primary card is replaced by `next_primary`. Payments keep the
+        gateway's id of the card, so attempts with it go on. Locks the user.
 
         Raises:
             Refusal: CARD_NOT_FOUND, CREDENTIALS_MISSING, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE or
@@ -182,8 +183,12 @@ class CardsService:
                 transaction, business_id=business_id, card_id=card_id
             )
             if removed is not None:
-                return removed, await primary_beside(transaction, business_id, removed)
-            card, account = await self._card_and_account(transaction, business_id, card_id)
+                card = removed
+                account = await self._credentials.account(
+                    transaction, business_id, card.gateway, card.env
+                )
+            else:
+                card, account = await self._card_and_account(transaction, business_id, card_id)
             cards = await store.cards_of_user(
                 transaction, business_id=business_id, user_id=card.user_id, env=card.env
             )

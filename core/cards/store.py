@@ -182,18 +182,37 @@ async def removed_among(
     return {each.card.gateway_card_id: each for each in found}
 
 
-async def forget_removal(
+async def remove_again(
     transaction: Transaction, *, business_id: str, env: str, gateway: str, gateway_card_id: str
-) -> None:
-    """Delete the removed card with this id at the gateway, which is to be stored again."""
-    await transaction.connection.execute(
-        delete(removed_cards).where(
+) -> bool:
+    """Set the time of a card's removal to now; return whether one was removed before."""
+    result = await transaction.connection.execute(
+        update(removed_cards)
+        .where(
             removed_cards.c.business_id == business_id,
             removed_cards.c.env == env,
             removed_cards.c.gateway == gateway,
             removed_cards.c.gateway_card_id == gateway_card_id,
         )
+        .values(removed_at=transaction.now)
     )
+    return result.rowcount > 0
+
+
+async def forget_removal(
+    transaction: Transaction, *, business_id: str, removal: RemovedCard
+) -> bool:
+    """Delete a removed card, which is to be stored again; return False if it was removed again."""
+    result = await transaction.connection.execute(
+        delete(removed_cards).where(
+            removed_cards.c.business_id == business_id,
+            removed_cards.c.env == removal.card.env,
+            removed_cards.c.gateway == removal.card.gateway,
+            removed_cards.c.gateway_card_id == removal.card.gateway_card_id,
+            removed_cards.c.removed_at <= removal.removed_at,
+        )
+    )
+    return result.rowcount > 0
 
 
 async def remove_card(transaction: Transaction, *, business_id: str, card: Card) -> None:

@@ -15,6 +15,7 @@ from core.gateways.gateway import (
     GatewayRefused,
     GatewayUnavailable,
 )
+from core.money import Amount, amount_text
 from core.payments.event_rules import CHARGED
 from core.payments.store import Payment
 
@@ -81,7 +82,9 @@ def _check_amount(payment: Payment, amount_minor: int | None) -> None:
     assert payment.authorized_minor is not None, "an authorized payment was requested as such"
     if amount_minor is not None and amount_minor > payment.authorized_minor:
         raise Refusal(
-            Reason.ERROR_REASON_CAPTURE_TOO_HIGH, "The amount is above what is authorized"
+            Reason.ERROR_REASON_CAPTURE_TOO_HIGH,
+            "The amount is above what is authorized. At most "
+            f"{amount_text(Amount(payment.authorized_minor, payment.currency))} can be captured",
         )
 
 

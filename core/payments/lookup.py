@@ -1,6 +1,7 @@
 """Looks a payment up, with its card, its refunds and disputes at the gateway, and its history."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from core.caller import Caller
 from core.cards.store import Card
@@ -24,10 +25,14 @@ from core.payments.store import Payment
 from core.refunds import store as refunds_store
 from core.refunds.store import Refund
 
+NEWEST_MAX: Final = 100
+"""Most refunds, disputes and changes of a payment in a response: with metadata of MAP_BYTES_MAX for
+each refund it is smaller than rpc.frames.ANSWER_FRAME_BYTES_MAX, as a page of refunds is."""
+
 
 @dataclass(frozen=True, slots=True)
 class PaymentDetails:
-    """A payment with all that is known about it."""
+    """A payment with what is known about it; of each list the newest NEWEST_MAX, oldest first."""
 
     payment: Payment
     card: Card | None
@@ -100,11 +105,11 @@ async def _details(transaction: Transaction, found: FoundPayment) -> PaymentDeta
     return PaymentDetails(
         payment,
         found.card,
-        refunds_of(events),
-        disputes_of(events),
-        history_of(_record(found), events, decided),
-        await refunds_store.refunds_of_payment(
-            transaction, payment.business_id, payment.payment_id
+        refunds_of(events)[-NEWEST_MAX:],
+        disputes_of(events)[-NEWEST_MAX:],
+        history_of(_record(found), events, decided)[-NEWEST_MAX:],
+        await refunds_store.newest_of_payment(
+            transaction, payment.business_id, payment.payment_id, NEWEST_MAX
         ),
     )
 

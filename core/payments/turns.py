@@ -26,6 +26,10 @@ class Turns:
         self._waiting: dict[tuple[str, str], tuple[deque[asyncio.Future[None]], ...]] = {}
         """Who waits for a payment that has a turn running: those that end something, and others."""
 
+    def is_taken(self, business_id: str, payment_id: str) -> bool:
+        """Return whether a turn at the payment would have to wait now."""
+        return (business_id, payment_id) in self._waiting
+
     @asynccontextmanager
     async def turn(
         self, business_id: str, payment_id: str, *, is_end: bool = False

@@ -82,9 +82,13 @@ class Beginning:
         """
         clock = asyncio.get_running_loop().time
         deadline = clock() + WAIT_SECONDS
+        turns = self._transitions.turns
         while True:
+            if request.call.is_keyed and turns.is_taken(caller.business_id, request.any_id):
+                async with self._database.read() as transaction:  # a replay waits for no turn
+                    await self._idempotency.replay_if_answered(transaction, request.call)
             async with (
-                self._transitions.turns.turn(caller.business_id, request.any_id),
+                turns.turn(caller.business_id, request.any_id),
                 self._database.transaction("refunds.begin") as transaction,
             ):
                 found = await self._begin(transaction, caller, request)
@@ -139,7 +143,12 @@ class Beginning:
         if claimed is not None:
             await self._idempotency.point_to(transaction, request.call, refund_id)
         amount_minor = left_minor if requested.amount_minor is None else requested.amount_minor
-        rules.check_refundable(payment.status, left_minor=left_minor, amount_minor=amount_minor)
+        rules.check_refundable(
+            payment.status,
+            left_minor=left_minor,
+            amount_minor=amount_minor,
+            currency=payment.currency,
+        )
         account = await self._attempts.account(transaction, payment)
         refund = self._new_refund(transaction, payment, refund_id, amount_minor, request)
         await store.insert_refund(transaction, refund)

@@ -11,6 +11,7 @@ from typing import Final
 from core.due_work.rules import pause_after
 from core.errors import RETRY_SECONDS, InvalidFields, Reason, Refusal
 from core.gateways.gateway import NotSent, RefundRefused, Refused, Unknown, Unsettled
+from core.money import Amount, amount_text
 
 RETRY_LIFE: Final = timedelta(minutes=30)
 """How long an equal request without a key returns an earlier refund."""
@@ -130,7 +131,7 @@ def outcome_unknown(refund_id: str) -> Refusal:
     )
 
 
-def check_refundable(status: str, *, left_minor: int, amount_minor: int) -> None:
+def check_refundable(status: str, *, left_minor: int, amount_minor: int, currency: str) -> None:
     """Return if so much of a payment can be refunded.
 
     Raises:
@@ -146,7 +147,8 @@ def check_refundable(status: str, *, left_minor: int, amount_minor: int) -> None
     if not 0 < amount_minor <= left_minor:
         raise Refusal(
             Reason.ERROR_REASON_REFUND_TOO_HIGH,
-            "The amount is above what is left of the payment"
+            "The amount is above what is left of the payment. At most "
+            f"{amount_text(Amount(left_minor, currency))} can be refunded"
             if left_minor
             else "Nothing is left of the payment: all of it is refunded",
         )

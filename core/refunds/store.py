@@ -67,6 +67,9 @@ _OF_PAYMENT = (
     )
     .order_by(refunds.c.created_at, refunds.c.refund_id)
 )
+_NEWEST_OF_PAYMENT = _OF_PAYMENT.order_by(None).order_by(
+    refunds.c.created_at.desc(), refunds.c.refund_id.desc()
+)
 _REFUNDS: PagedList[Refund] = PagedList(
     "refunds",
     columns=_COLUMNS,
@@ -111,6 +114,16 @@ async def refunds_of_payment(
         _OF_PAYMENT, {"of_business": business_id, "of_payment": payment_id}
     )
     return [Refund(*row) for row in rows]
+
+
+async def newest_of_payment(
+    transaction: Transaction, business_id: str, payment_id: str, limit: int
+) -> list[Refund]:
+    """Return the newest refunds of a payment, oldest first."""
+    rows = await transaction.connection.execute(
+        _NEWEST_OF_PAYMENT.limit(limit), {"of_business": business_id, "of_payment": payment_id}
+    )
+    return [Refund(*row) for row in reversed(rows.all())]
 
 
 async def due_refund(transaction: Transaction, key: Key) -> Refund | None:

@@ -14,6 +14,7 @@ from core.money import (
     Amount,
     amount_from_message,
     amount_problem,
+    amount_text,
     currency_problem,
     decimals_problem,
     exponent,
@@ -47,6 +48,22 @@ STORED = {
 )  # fmt: skip
 def test_a_currency_has_the_decimals_of_iso_4217(currency: str, decimals: int | None) -> None:
     assert exponent(currency) == decimals
+
+
+@pytest.mark.parametrize(
+    ("minor", "currency", "text"),
+    [
+        (1250, "usd", "12.50 usd"),
+        (5, "usd", "0.05 usd"),
+        (100, "usd", "1.00 usd"),
+        (12, "jpy", "12 jpy"),
+        (1, "bhd", "0.001 bhd"),
+    ],
+)
+def test_a_message_has_an_amount_with_all_its_decimals(
+    minor: int, currency: str, text: str
+) -> None:
+    assert amount_text(Amount(minor, currency)) == text
 
 
 @pytest.mark.parametrize(

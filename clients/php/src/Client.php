@@ -1153,6 +1153,9 @@ final class Client
     /**
      * Returns a payment with its card, refunds, disputes and history.
      *
+     * Of each list these are the newest 100; `list_refunds` with `payment_id` has all
+     * refunds that were made here.
+     *
      * - payment_id: Id of the payment, `PAY-…`, in any environment. Must be 1 to 64
      *   printable characters without spaces.
      * - transaction_id: The gateway's id of the payment, for example `pi_…`. Must be 1 to

@@ -568,6 +568,9 @@ export class Nivisco {
   /**
    * Returns a payment with its card, refunds, disputes and history.
    *
+   * Of each list these are the newest 100; `list_refunds` with `payment_id` has all refunds
+   * that were made here.
+   *
    * @throws ApiError with the code INVALID_FIELDS, PAYMENT_NOT_FOUND or one of every
    *     action.
    * @throws NiviscoError if the call did not succeed.

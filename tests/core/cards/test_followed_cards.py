@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import aiohttp
@@ -120,6 +120,20 @@ class Followed:
         else:
             await gateway.authorize_fault(kind, "getCustomerPaymentProfile")
 
+    async def removed_at(self) -> datetime:
+        """Return when the card was removed."""
+        async with self.running.database.read() as transaction:
+            found = await store.removed_among(
+                transaction,
+                business_id=self.running.caller.business_id,
+                env="TEST",
+                gateway=self.name,
+                gateway_card_ids=[self.card.gateway_card_id],
+            )
+        removal = found[self.card.gateway_card_id]
+        assert removal.card.card_id == self.card.card_id
+        return removal.removed_at
+
     async def states(self) -> set[str]:
         """Return the states of the stored events."""
         async with self.running.database.read() as transaction:
@@ -158,14 +172,19 @@ async def test_a_changed_card_is_stored_as_the_gateway_has_it_and_a_removed_one_
     for event_id in ("removed", "removed", "again"):
         await followed.send(REMOVED[followed.name], event_id=event_id)
         assert await followed.cards() == []
-    async with followed.running.database.read() as transaction:
-        found = await store.removed_card(
-            transaction,
-            business_id=followed.running.caller.business_id,
-            card_id=followed.card.card_id,
-        )
-    assert found is not None
+    assert await followed.removed_at()
     assert await followed.states() == {"ignored"}
+
+
+async def test_a_removed_card_is_removed_from_the_last_event_on(followed: Followed) -> None:
+    await followed.remove()
+    await followed.send(REMOVED[followed.name])
+    first = await followed.removed_at()
+    followed.running.clock.ahead += timedelta(seconds=1)
+    await followed.send(UPDATED[followed.name][0])
+    assert await followed.removed_at() == first
+    await followed.send(REMOVED[followed.name])
+    assert await followed.removed_at() > first
 
 
 async def test_an_event_waits_for_its_gateway_and_others_change_nothing(followed: Followed) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from core.cards import store
+from core.cards import importing, store
 from core.database.transactions import Transaction
 from core.gateways.authorize.gateway import AuthorizeGateway
 from core.gateways.gateway import Account, SavedCard
@@ -246,6 +246,31 @@ async def test_cards_that_other_keys_did_not_find_are_restored_with_their_ids(at
 
 
 @ON_SQLITE
+async def test_cards_that_are_not_read_in_time_are_restored_by_the_next_import(
+    at: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    user_id, customer_id = await create_user(at.business), await at.customer()
+    before = await at.import_to(user_id, customer_id)
+    await at.remove_under_other_keys(before.cards)
+    kind: Any = {"stripe": StripeGateway, "authorize": AuthorizeGateway}[at.name]
+    asked: list[str] = []
+
+    async def find_card(*_: Any, gateway_card_id: str, **__: Any) -> bool:
+        asked.append(gateway_card_id)
+        if len(asked) > 1:
+            await asyncio.Event().wait()
+        return True
+
+    with monkeypatch.context() as patched:
+        patched.setattr(kind, "find_card", find_card)
+        patched.setattr(importing, "FIND_AGAIN_SECONDS_MAX", 0.0)
+        (restored,) = (await at.import_to(user_id, customer_id)).cards
+    assert restored.card_id in ids(before.cards)
+    assert "removed cards were not read in time, and are not restored" in caplog.messages
+    assert ids((await at.import_to(user_id, customer_id)).cards) == ids(before.cards)
+
+
+@ON_SQLITE
 async def test_another_user_gets_such_a_card_under_an_id_of_its_own(at: Shop) -> None:
     user_id, customer_id = await create_user(at.business), await at.customer()
     before = (await at.import_to(user_id, customer_id)).cards
@@ -276,8 +301,10 @@ async def test_a_list_that_still_shows_a_removed_card_does_not_restore_it(
     assert ids(imported) == ids(others)
 
 
-@ON_SQLITE
-async def test_a_removal_during_the_import_wins(at: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_restored", [True, False], ids=["restored", "counts_as_removed"])
+async def test_a_removal_during_the_import_wins(
+    at: Shop, monkeypatch: pytest.MonkeyPatch, *, is_restored: bool
+) -> None:
     user_id, customer_id = await create_user(at.business), await at.customer()
     kind: Any = {"stripe": StripeGateway, "authorize": AuthorizeGateway}[at.name]
     first, *others = (await at.import_to(user_id, customer_id)).cards
@@ -288,7 +315,8 @@ async def test_a_removal_during_the_import_wins(at: Shop, monkeypatch: pytest.Mo
     async def find_card(self: Any, *args: Any, **named: Any) -> Any:
         found = await find(self, *args, **named)
         monkeypatch.setattr(kind, "find_card", find)
-        assert first.card_id in ids((await at.import_to(user_id, customer_id)).cards)
+        if is_restored:
+            assert first.card_id in ids((await at.import_to(user_id, customer_id)).cards)
         await at.business.call(removal)
         return found
 
@@ -296,6 +324,21 @@ async def test_a_removal_during_the_import_wins(at: Shop, monkeypatch: pytest.Mo
     imported = (await at.import_to(user_id, customer_id)).cards
     assert ids(imported) == ids(others)
     assert ids(await at.listed(user_id)) == ids(others)
+
+
+@ON_SQLITE
+async def test_a_card_that_counts_as_removed_is_removed_at_its_gateway(at: Shop) -> None:
+    user_id, customer_id = await create_user(at.business), await at.customer()
+    first, *others = (await at.import_to(user_id, customer_id)).cards
+    await at.remove_under_other_keys([first])
+    removal = cards_pb2.RemoveCardRequest(card_id=first.card_id)
+    if at.name == "stripe":
+        await at.gateway.revoke(at.business.stripe_key)
+        assert await refused(at.business.call(removal)) == "GATEWAY_REFUSED"
+        await at.gateway.revoke(at.business.stripe_key, revoked=False)
+    removed = [await at.business.call(removal) for _ in range(2)]
+    assert removed[0] == removed[1]
+    assert ids((await at.import_to(user_id, customer_id)).cards) == ids(others)
 
 
 @ON_SQLITE

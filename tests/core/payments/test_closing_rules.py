@@ -94,6 +94,8 @@ def test_a_payment_takes_what_its_state_allows(
     with pytest.raises(Refusal) as refused:
         closing_step(payment, requested)
     assert refused.value.reason == expected
+    if expected == TOO_HIGH:
+        assert "At most 50.00 usd can be captured" in refused.value.message
 
 
 @given(

@@ -1,6 +1,8 @@
 """GetPayment: a payment with its card, its refunds and disputes at the gateway, and its history."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,15 +12,19 @@ from sqlalchemy import delete, update
 from core.database.schema import cards, payments
 from core.database.transactions import Database
 from core.errors import Refusal
+from core.metadata import stored_metadata
 from core.payments.decision_rules import Resolution
 from core.payments.decisions import Operator, Request
-from core.payments.lookup import Lookup
+from core.payments.lookup import NEWEST_MAX, Lookup
 from core.payments.messages import payment_details_response
+from core.refunds.store import insert_refund
 from nivisco.payments.v1 import cards_pb2, refunds_pb2, types_pb2
 from nivisco.payments.v1 import payments_pb2 as pb
 from rpc.errors import CoreError
+from rpc.frames import ANSWER_FRAME_BYTES_MAX
 from tests.core.payments.charging import card_holder, charge_request, records
 from tests.core.payments.running_service import RunningService, running_service
+from tests.core.refunds.test_outcomes import refund
 from tests.core.running import Business, Gateway, ShiftedClock, register
 from tests.core.webhooks.receiving import Hooks, hooks_of
 
@@ -147,6 +153,32 @@ async def test_a_payment_has_its_refunds_as_their_list_has_them(
     assert list(found.refunds) == list(listed.refunds)[::-1]
     assert [refund.amount.units for refund in found.refunds] == [3, 5]
     assert found.refunds[1].status == refunds_pb2.REFUND_STATUS_PENDING
+
+
+async def test_a_payment_with_many_refunds_has_the_newest_in_a_response_of_4_mib(
+    hooks: Hooks,
+) -> None:
+    running = hooks.running
+    made = await refund(running, 1)
+    metadata = stored_metadata({f"{'k' * 38}{number:02}": "€" * 500 for number in range(20)})
+    ids = [f"{made.refund_id}-{number:03}" for number in range(NEWEST_MAX + 50)]
+    async with running.database.transaction() as transaction:
+        for number, refund_id in enumerate(ids):
+            at = made.created_at + timedelta(seconds=number)
+            again: Any = {"refund_id": refund_id, "gateway_key": refund_id, "created_at": at}
+            again |= {"description": "€" * 500, "metadata": metadata, "gateway_refund_id": None}
+            await insert_refund(transaction, replace(made, **again))
+    for number in range(NEWEST_MAX + 1):
+        thing = {"id": f"re_{number}", "amount": 1, "status": "succeeded"}
+        await hooks.send(f"evt_{number}", "refund.created", number, **thing)
+    found = await found_by(running)
+    assert [each.refund_id for each in found.refunds] == ids[-NEWEST_MAX:]
+    assert [each.gateway_refund_id for each in found.gateway_refunds] == [
+        *(f"re_{number}" for number in range(2, NEWEST_MAX + 1)),
+        made.gateway_refund_id,
+    ]
+    assert len(found.history) == NEWEST_MAX
+    assert found.ByteSize() < ANSWER_FRAME_BYTES_MAX
 
 
 async def test_refunds_and_disputes_are_as_the_gateway_told_them(hooks: Hooks) -> None:

@@ -152,10 +152,10 @@ def test_an_outcome_that_is_not_certain_keeps_the_reservation(
 REFUNDABLE = [
     ("succeeded", 100, 100, None),
     ("partially_refunded", 40, 40, None),
-    ("partially_refunded", 40, 41, "REFUND_TOO_HIGH"),
-    ("refunded", 0, 0, "REFUND_TOO_HIGH"),
+    ("partially_refunded", 40, 41, "At most 0.40 usd can be refunded"),
+    ("refunded", 0, 0, "Nothing is left of the payment"),
     *(
-        (status, 100, 100, "PAYMENT_STATE")
+        (status, 100, 100, f"The payment is {status}")
         for status in (
             "pending",
             "declined",
@@ -170,15 +170,15 @@ REFUNDABLE = [
 ]
 
 
-@pytest.mark.parametrize(("status", "left", "amount", "reason"), REFUNDABLE)
+@pytest.mark.parametrize(("status", "left", "amount", "message"), REFUNDABLE)
 def test_only_what_is_left_of_a_charged_payment_is_refundable(
-    status: str, left: int, amount: int, reason: str | None
+    status: str, left: int, amount: int, message: str | None
 ) -> None:
-    if reason is None:
-        check_refundable(status, left_minor=left, amount_minor=amount)
+    if message is None:
+        check_refundable(status, left_minor=left, amount_minor=amount, currency="usd")
         return
-    with pytest.raises(Refusal):
-        check_refundable(status, left_minor=left, amount_minor=amount)
+    with pytest.raises(Refusal, match=message):
+        check_refundable(status, left_minor=left, amount_minor=amount, currency="usd")
 
 
 EARLIER = Earlier("REF-1", 500, "succeeded", None, "duplicate", None, None, None, NOW)

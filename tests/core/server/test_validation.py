@@ -26,7 +26,7 @@ from core.server.validation import (
     request_types,
 )
 from nivisco.internal.v1 import occurrences_pb2, webhooks_pb2
-from nivisco.payments.v1 import business_pb2, cards_pb2, payments_pb2, users_pb2
+from nivisco.payments.v1 import business_pb2, cards_pb2, payments_pb2, users_pb2, wallet_pb2
 from rpc.catalogue import PATTERN_DESCRIPTIONS
 from rpc.error_details import MAX_FIELD_PROBLEMS, printable_key
 from rpc.update_mask import UPDATE_MASK
@@ -287,6 +287,12 @@ def test_a_field_has_one_problem_which_never_echoes_its_value(request_: Message)
             "limit",
             "must be between 1 and 100",
         ),
+        (
+            wallet_pb2.HoldWalletRequest(expires_in_seconds=0),
+            "expires_in_seconds",
+            "must be between 1 and 2678400",
+        ),
+        (wallet_pb2.HoldWalletRequest(), "expires_in_seconds", "is required"),
         (
             payments_pb2.GetPaymentRecordsRequest(from_date=Timestamp(seconds=10**12)),
             "from_date",

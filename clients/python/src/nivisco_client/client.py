@@ -1169,6 +1169,9 @@ class Nivisco(Connection):
     ) -> GetPaymentResult:
         """Returns a payment with its card, refunds, disputes and history.
 
+        Of each list these are the newest 100; `list_refunds` with `payment_id` has all
+        refunds that were made here.
+
         Args:
             payment_id: Id of the payment, `PAY-…`, in any environment. Must be 1 to 64
                 printable characters without spaces.

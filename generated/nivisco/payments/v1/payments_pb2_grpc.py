@@ -93,7 +93,8 @@ class PaymentsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetPayment(self, request, context):
-        """Returns a payment with its card, refunds, disputes and history.
+        """Returns a payment with its card, refunds, disputes and history. Of each list these are the
+        newest 100; `list_refunds` with `payment_id` has all refunds that were made here.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

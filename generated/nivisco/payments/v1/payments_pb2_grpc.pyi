@@ -40,7 +40,9 @@ class PaymentsServiceStub:
     GetPaymentRecords: _grpc.UnaryUnaryMultiCallable[_payments_pb2.GetPaymentRecordsRequest, _payments_pb2.GetPaymentRecordsResponse]
     """Lists the business's card payments, newest first."""
     GetPayment: _grpc.UnaryUnaryMultiCallable[_payments_pb2.GetPaymentRequest, _payments_pb2.GetPaymentResponse]
-    """Returns a payment with its card, refunds, disputes and history."""
+    """Returns a payment with its card, refunds, disputes and history. Of each list these are the
+    newest 100; `list_refunds` with `payment_id` has all refunds that were made here.
+    """
     CapturePayment: _grpc.UnaryUnaryMultiCallable[_payments_pb2.CapturePaymentRequest, _payments_pb2.CapturePaymentResponse]
     """Captures an authorized payment, all of it or a part; the rest is released. A payment is
     captured once.
@@ -62,7 +64,9 @@ class PaymentsServiceAsyncStub(PaymentsServiceStub):
     GetPaymentRecords: _aio.UnaryUnaryMultiCallable[_payments_pb2.GetPaymentRecordsRequest, _payments_pb2.GetPaymentRecordsResponse]  # type: ignore[assignment]
     """Lists the business's card payments, newest first."""
     GetPayment: _aio.UnaryUnaryMultiCallable[_payments_pb2.GetPaymentRequest, _payments_pb2.GetPaymentResponse]  # type: ignore[assignment]
-    """Returns a payment with its card, refunds, disputes and history."""
+    """Returns a payment with its card, refunds, disputes and history. Of each list these are the
+    newest 100; `list_refunds` with `payment_id` has all refunds that were made here.
+    """
     CapturePayment: _aio.UnaryUnaryMultiCallable[_payments_pb2.CapturePaymentRequest, _payments_pb2.CapturePaymentResponse]  # type: ignore[assignment]
     """Captures an authorized payment, all of it or a part; the rest is released. A payment is
     captured once.
@@ -105,7 +109,9 @@ class PaymentsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _payments_pb2.GetPaymentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_payments_pb2.GetPaymentResponse, _abc.Awaitable[_payments_pb2.GetPaymentResponse]]:
-        """Returns a payment with its card, refunds, disputes and history."""
+        """Returns a payment with its card, refunds, disputes and history. Of each list these are the
+        newest 100; `list_refunds` with `payment_id` has all refunds that were made here.
+        """
 
     @_abc_1.abstractmethod
     def CapturePayment(

@@ -1298,22 +1298,26 @@ class HoldWalletRequest(_message.Message):
         *,
         user_id: _builtins.str = ...,
         amount: _money_pb2.Money | None = ...,
-        expires_in_seconds: _builtins.int = ...,
+        expires_in_seconds: _builtins.int | None = ...,
         description: _builtins.str | None = ...,
         env: _types_pb2.Env.ValueType = ...,
         idempotency_key: _builtins.str | None = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_idempotency_key", b"_idempotency_key", "amount", b"amount", "description", b"description", "idempotency_key", b"idempotency_key"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_expires_in_seconds", b"_expires_in_seconds", "_idempotency_key", b"_idempotency_key", "amount", b"amount", "description", b"description", "expires_in_seconds", b"expires_in_seconds", "idempotency_key", b"idempotency_key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_idempotency_key", b"_idempotency_key", "amount", b"amount", "description", b"description", "env", b"env", "expires_in_seconds", b"expires_in_seconds", "idempotency_key", b"idempotency_key", "metadata", b"metadata", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_expires_in_seconds", b"_expires_in_seconds", "_idempotency_key", b"_idempotency_key", "amount", b"amount", "description", b"description", "env", b"env", "expires_in_seconds", b"expires_in_seconds", "idempotency_key", b"idempotency_key", "metadata", b"metadata", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
     _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
+    _WhichOneofReturnType__expires_in_seconds: _TypeAlias = _typing.Literal["expires_in_seconds"]  # noqa: Y015
+    _WhichOneofArgType__expires_in_seconds: _TypeAlias = _typing.Literal["_expires_in_seconds", b"_expires_in_seconds"]  # noqa: Y015
     _WhichOneofReturnType__idempotency_key: _TypeAlias = _typing.Literal["idempotency_key"]  # noqa: Y015
     _WhichOneofArgType__idempotency_key: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expires_in_seconds) -> _WhichOneofReturnType__expires_in_seconds | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__idempotency_key) -> _WhichOneofReturnType__idempotency_key | None: ...
 
