@@ -21,6 +21,9 @@ ERROR_CODE_HEADER = "X-Error-Code"
 SERVER = "Nivisco"
 """The Server header, without versions."""
 _JSON = "application/json; charset=utf-8"
+_CLOSE_TURNS = 3
+"""Turns of the event loop within which a close that the kernel has received is seen: asyncio reads
+sockets after what was ready before, and TLS closes its transport one turn later."""
 
 
 class Response(web.StreamResponse):
@@ -82,12 +85,15 @@ class Response(web.StreamResponse):
     async def _write_and_acknowledge(self, acknowledge: Callable[[bool], None]) -> None:
         """Send headers and body, and report whether the connection took them.
 
-        Nothing is awaited between the write and the report, unless the client does not read: so the
-        report comes before any later request of the client.
+        A client that has closed its end before the write took nothing. Nothing is awaited between
+        the write and the report, unless the client does not read: so the report comes before any
+        later request of the client.
         """
         assert self._payload_writer is not None, "prepared"
         is_sent = False
         try:
+            for _ in range(_CLOSE_TURNS):
+                await asyncio.sleep(0)
             await self._payload_writer.write_eof(self._bytes)
             is_sent = self._transport is not None and not self._transport.is_closing()
         finally:

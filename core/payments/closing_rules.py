@@ -58,8 +58,10 @@ def closing_step(payment: Payment, requested: Requested) -> ClosingStep:
     Raises:
         Refusal: CAPTURE_IN_PROGRESS, CAPTURE_TOO_HIGH, AUTHORIZATION_EXPIRED or PAYMENT_STATE.
     """
+    # A core of an earlier version keeps the reason of a void that it gives up.
+    void_reason = payment.void_reason if payment.closing == VOID else None
     known = Requested(
-        payment.closing or "", payment.closing_minor, payment.closing_key, payment.void_reason
+        payment.closing or "", payment.closing_minor, payment.closing_key, void_reason
     )
     if payment.is_closing:
         if known == requested:

@@ -174,7 +174,7 @@ _IS_PAYMENT = and_(
 _FIND = select(*COLUMNS).where(_IS_PAYMENT)
 _FIND_FOR_UPDATE = _FIND.with_for_update()
 _UPDATE = update(payments).where(_IS_PAYMENT)
-_SUCCEEDED_AT = select(payments.c.succeeded_at).where(_IS_PAYMENT)
+_SUCCESSES = select(payments.c.succeeded_at, payments.c.first_outcome).where(_IS_PAYMENT)
 _SET_SUCCEEDED = _UPDATE.values(
     succeeded_at=func.coalesce(payments.c.succeeded_at, bindparam("now", type_=UtcDateTime))
 )
@@ -227,11 +227,12 @@ async def payment_by_id(
 
 
 async def has_succeeded(transaction: Transaction, payment: Payment) -> bool:
-    """Return whether a payment was ever charged."""
+    """Return whether a payment was ever charged, or authorized at first."""
     rows = await transaction.connection.execute(
-        _SUCCEEDED_AT, _of(payment.business_id, payment.payment_id)
+        _SUCCESSES, _of(payment.business_id, payment.payment_id)
     )
-    return rows.one().succeeded_at is not None
+    found = rows.one()
+    return found.succeeded_at is not None or found.first_outcome == "authorized"
 
 
 async def find_payment(

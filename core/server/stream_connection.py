@@ -38,9 +38,9 @@ WRITE_SECONDS: Final = 10.0
 """How long the peer may take to read a frame."""
 EXPIRY_SECONDS: Final = 1.0
 """Interval at which calls and answers are looked for whose time has passed."""
-ACKNOWLEDGE_SECONDS: Final = 5.0
-"""How long a client may take to acknowledge an answer: less than other cores wait for this core to
-record the delivery."""
+ACKNOWLEDGE_SECONDS: Final = 4.0
+"""How long a client may take to acknowledge an answer: with EXPIRY_SECONDS, less than other cores
+wait for this core to record the delivery."""
 _SHOWN_METHOD_CHARACTERS: Final = 100
 _CANCELLED: Final = status_pb2.Status(code=grpc.StatusCode.CANCELLED.value[0])
 

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import logging
+import select
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,22 @@ def transport() -> str:
 
 
 ACTIONS = ("charge_customer", "fund_customer")
+
+
+def address_of(merchant: JsonClient) -> tuple[str, int]:
+    return "127.0.0.1", int(merchant.url.rsplit(":")[-1])
+
+
+def raw_request(merchant: JsonClient, action: str, user_id: str) -> bytes:
+    envelope = {
+        "business_id": merchant.business_id,
+        "api_key": merchant.api_key,
+        "action": action,
+        "user_id": user_id,
+        "amount": 50,
+    }
+    body = json.dumps(envelope).encode()
+    return b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body
 
 
 async def payment_ids(merchant: JsonClient) -> list[str]:
@@ -71,22 +89,46 @@ async def test_a_retry_of_a_charge_whose_client_had_left_is_the_same_charge(
     assert len(await stack.gateway.charges()) == 1
 
 
+@pytest.mark.parametrize("action", ACTIONS)
+async def test_a_retry_of_a_charge_whose_client_closed_unseen_is_the_same_charge(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, action: str
+) -> None:
+    """Its close is in the kernel before the write, and the event loop has not read it."""
+    user_id = await user_with_card(stack.merchant)
+    acknowledged: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    write = Response._write_and_acknowledge
+    with (
+        monkeypatch.context() as lossy,
+        socket.create_connection(address_of(stack.merchant)) as client,
+    ):
+
+        async def lost(self: Response, acknowledge: Any) -> None:
+            def noted(is_sent: bool) -> None:
+                acknowledge(is_sent)
+                acknowledged.set_result(is_sent)
+
+            client.close()
+            assert self._transport is not None
+            connection = self._transport.get_extra_info("socket")
+            assert select.select([connection], [], [], 10)[0]
+            await write(self, noted)
+
+        lossy.setattr(Response, "_write_and_acknowledge", lost)
+        client.sendall(raw_request(stack.merchant, action, user_id))
+        assert not await acknowledged
+    retried = await stack.merchant.call(action, user_id=user_id, amount=50)
+    assert (retried.status, len(await payment_ids(stack.merchant))) == (200, 1)
+    assert len(await stack.gateway.charges()) == 1
+
+
 async def test_a_retry_of_a_client_that_left_during_the_charge_is_the_same_charge(
     stack: Stack, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "core")
     user_id = await user_with_card(stack.merchant)
     await stack.gateway.fault("delay_after", "/v1/payment_intents", seconds=60)
-    reader, writer = await asyncio.open_connection("127.0.0.1", stack.merchant.url.rsplit(":")[-1])
-    envelope = {
-        "business_id": stack.merchant.business_id,
-        "api_key": stack.merchant.api_key,
-        "action": "fund_customer",
-        "user_id": user_id,
-        "amount": 50,
-    }
-    body = json.dumps(envelope).encode()
-    writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    reader, writer = await asyncio.open_connection(*address_of(stack.merchant))
+    writer.write(raw_request(stack.merchant, "fund_customer", user_id))
     await stack.gateway.wait_until_holding(1)
     writer.close()
     await until_logged(caplog, "call", code="CANCELLED")

@@ -12,6 +12,7 @@ import secrets
 import ssl
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal, assert_never
 
 import aiohttp
@@ -529,8 +530,8 @@ class StripeGateway:
         """Refund a payment intent at most once, with our refund's id in the metadata.
 
         An unclear response is resent once, then looked up; so is the refusal of one that may have
-        been sent before, as Stripe may have made it and forgotten its key, which it keeps for a day
-        (docs.stripe.com/api/idempotent_requests).
+        been sent before, also by the first of two tries, as Stripe may have made it and forgotten
+        its key, which it keeps for a day (docs.stripe.com/api/idempotent_requests).
         """
         try:
             amount = stripe_amount(refund.amount)
@@ -557,7 +558,8 @@ class StripeGateway:
             return self._refund_outcome(response, refund)
         outcome = refund_refusal_of(response, account)
         is_refused = isinstance(outcome, RefundRefused)
-        if isinstance(outcome, Unknown) or (is_refused and refund.may_have_been_sent):
+        was_sent = refund.may_have_been_sent or response.is_of_resend
+        if isinstance(outcome, Unknown) or (is_refused and was_sent):
             found = await self._find_refund(account, refund, deadline)
             if isinstance(found, Failure) and is_refused:
                 return Unknown("Stripe refused the refund, and does not show whether it made it.")
@@ -776,9 +778,11 @@ class StripeGateway:
         if first.kind is Kind.KEY_IN_USE:
             await asyncio.sleep(self._timeout_seconds * IN_USE_PAUSE_SHARE)
         second = await _send_once(call, deadline)
-        if isinstance(second, Failure) and second.kind in INCONCLUSIVE_ABOUT_FIRST:
+        if not isinstance(second, Failure):
+            return second
+        if second.kind in INCONCLUSIVE_ABOUT_FIRST:
             return first
-        return second
+        return replace(second, is_of_resend=True)
 
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + self._timeout_seconds

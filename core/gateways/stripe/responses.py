@@ -130,6 +130,8 @@ class Failure:
     kind: Kind
     status: int | None = None
     error: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    is_of_resend: bool = False
+    """Whether an earlier try of the call may have been executed."""
 
     def word(self, name: str) -> str:
         """Return a code, type or parameter name of the error, or nothing if it is free text."""

@@ -57,6 +57,8 @@ STEPS: list[tuple[dict[str, Any], Requested, Any]] = [
     (OPEN, replace(CAPTURE, amount_minor=5001), IN_PROGRESS),
     (CAPTURED, CAPTURE, ClosingStep.RETURN),
     (CAPTURED | {"status": "refunded"}, CAPTURE, ClosingStep.RETURN),
+    (OPEN | {"void_reason": "abandoned"}, CAPTURE, ClosingStep.CONTINUE),
+    (CAPTURED | {"void_reason": "abandoned"}, CAPTURE, ClosingStep.RETURN),
     (CAPTURED | {"status": "voided"}, CAPTURE, STATE),
     (CAPTURED, replace(CAPTURE, key="other"), STATE),
     (CAPTURED, VOID, STATE),

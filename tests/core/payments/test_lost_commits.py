@@ -256,10 +256,12 @@ async def test_the_30_minutes_begin_when_the_core_learns_of_the_success(
     assert len(await gateway.charges()) == 1
 
 
-async def with_late_success(shop: RunningService, kind: str, **meanwhile: Any) -> ChargeResult:
+async def with_late_success(
+    shop: RunningService, kind: str, *, is_captured: bool = True, **meanwhile: Any
+) -> ChargeResult:
     """Charge while another core writes the columns `meanwhile`, and return what the caller gets."""
     await shop.gateway.fault("delay_after", INTENTS, seconds=60)
-    request = replace(shop.funding(), kind=kind)
+    request = replace(shop.funding(), kind=kind, is_captured=is_captured)
     charge = asyncio.ensure_future(shop.service.charge(shop.caller, request))
     await shop.gateway.wait_until_holding(1)
     ended = {"attempt": None, "lease_owner": None, "leased_until": None, **meanwhile}
@@ -279,13 +281,14 @@ async def test_a_late_success_is_written_over_a_decline(tmp_path: Path, gateway:
         assert await shop.balance() == 5000
 
 
+@pytest.mark.parametrize("is_captured", [True, False])
 async def test_a_late_success_is_not_written_over_what_followed_it(
-    tmp_path: Path, gateway: Gateway
+    database_url: str, gateway: Gateway, *, is_captured: bool
 ) -> None:
-    """It was known before: charged, voided, and read as not charged since."""
+    """It was known before: charged or authorized, voided, and read as not charged since."""
     clock = ShiftedClock()
-    database = Database(fresh_sqlite(tmp_path / "n.db"), clock)
-    async with running_service(database, clock, gateway) as shop:
-        followed = {"status": "declined", "succeeded_at": clock.now(), "transaction_id": "pi_1"}
-        result = await with_late_success(shop, "charge", **followed)
+    known = {"succeeded_at": clock.now()} if is_captured else {"first_outcome": "authorized"}
+    async with running_service(Database(database_url, clock), clock, gateway) as shop:
+        followed = {"status": "declined", "transaction_id": "pi_1", **known}
+        result = await with_late_success(shop, "charge", is_captured=is_captured, **followed)
         assert result.payment.status == (await shop.payment()).status == "declined"

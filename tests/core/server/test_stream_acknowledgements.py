@@ -11,6 +11,7 @@ import grpc
 import pytest
 
 from core.caller import Presence, current_presence
+from core.payments.delivery import RESPONSE_LIFE
 from core.server import stream_connection
 from core.users.service import UsersService
 from nivisco.internal.v1 import stream_pb2
@@ -139,6 +140,11 @@ async def test_callers_have_left_if_no_acknowledgement_comes_in_time(
         await peer.answers(1)
         assert callers[0].left
     assert "answers not acknowledged in time" in caplog.messages
+
+
+def test_an_answer_counts_as_lost_before_other_cores_stop_waiting_for_it() -> None:
+    seen_after = stream_connection.ACKNOWLEDGE_SECONDS + stream_connection.EXPIRY_SECONDS
+    assert seen_after < RESPONSE_LIFE.total_seconds()
 
 
 @pytest.mark.parametrize("value", ["", "false", "1"])

@@ -118,7 +118,7 @@ Global___Welcome: _TypeAlias = Welcome  # noqa: Y015
 @_typing.final
 class Drain(_message.Message):
     """Announcement that a core stops. It answers all calls that it accepted, and ends the stream once
-    those answers are acknowledged that asked for it, or 5 seconds passed since the last of them.
+    those answers are acknowledged that asked for it, or 4 seconds passed since the last of them.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -16,19 +16,24 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from core.gateways import connections
+from core.gateways.events import Fact, FactKind
 from core.gateways.gateway import (
     Account,
     ChargeOutcome,
     Declined,
+    GatewayRefund,
     GatewayRefused,
     GatewayUnavailable,
     NotSent,
+    RefundOutcome,
+    RefundRefused,
     RequiresAction,
     Succeeded,
     Unknown,
 )
 from core.gateways.stripe import gateway as stripe_module
 from core.gateways.stripe.gateway import StripeGateway
+from core.money import Amount
 from tests.core.gateways.running import (
     INTENTS,
     SHOP,
@@ -181,6 +186,59 @@ async def test_a_key_in_use_is_resent_after_a_pause() -> None:
     async with serving(answer) as url, gateway_at(url, timeout_seconds=2) as gateway:
         assert await gateway.charge(SHOP, a_charge(payment_id="PAY-0")) == Succeeded("pi_1")
     assert asked[1] - asked[0] >= 2 * stripe_module.IN_USE_PAUSE_SHARE
+
+
+SHOWN_REFUND = {
+    "id": "re_1",
+    "object": "refund",
+    "amount": 1000,
+    "currency": "usd",
+    "status": "succeeded",
+    "metadata": {"nivisco_refund_id": "REF-1"},
+}
+
+REFUSED_REFUND = RefundRefused("charge_already_refunded", "The payment was refunded before.")
+
+
+@pytest.mark.parametrize(
+    ("listed", "outcome"),
+    [
+        ([SHOWN_REFUND], Fact(FactKind.REFUND, 1000, "usd", "re_1")),
+        ([], REFUSED_REFUND),
+        (None, Unknown("Stripe refused the refund, and does not show whether it made it.")),
+    ],
+)
+async def test_a_refund_whose_resend_is_refused_is_looked_up(
+    listed: list[Any] | None, outcome: RefundOutcome
+) -> None:
+    sent: list[str | None] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.method == "GET":
+            return web.json_response({"object": "list", "data": listed})
+        sent.append(request.headers.get("Idempotency-Key"))
+        if len(sent) == 1:
+            assert request.transport is not None
+            request.transport.close()
+            return web.Response()
+        error = {"code": "charge_already_refunded"}
+        return web.json_response({"error": error}, status=400)
+
+    refund = GatewayRefund(
+        refund_id="REF-1",
+        gateway_key="k",
+        payment_id="PAY-0",
+        transaction_id="pi_1",
+        customer_id="cus_1",
+        amount=Amount(1000, "usd"),
+        is_whole=False,
+        reason=None,
+        created_at=datetime.datetime.now(datetime.UTC),
+        may_have_been_sent=False,
+    )
+    async with serving(answer) as url, gateway_at(url) as gateway:
+        assert await gateway.refund(SHOP, refund) == outcome
+    assert sent == ["k", "k"]
 
 
 async def test_a_decline_without_an_intent_is_a_decline() -> None:
