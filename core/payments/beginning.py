@@ -43,18 +43,18 @@ from core.wallet.rules import MovementRefusal
 logger = logging.getLogger("core.payments")
 
 JOIN_SECONDS = 24.0
-"""How long a request waits for another core's attempt, below the adapter's deadline of 25 s."""
+"""How long a request waits for an earlier payment, below the adapter's deadline of 25 s."""
 JOIN_PAUSE_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class _OtherCore:
-    """Another core works on a payment that this request must wait for."""
+class _Earlier:
+    """A payment to wait for: another core works on it, or its response is in flight."""
 
     payment: Payment
 
 
-_Found = StartedAttempt | Attempt | Payment | _OtherCore
+_Found = StartedAttempt | Attempt | Payment | _Earlier
 """An attempt to run, one to join, a payment that succeeded, or one to wait for."""
 _LeaseEnds = dict[str, datetime]
 """By payment id, the end of another core's lease when the request first saw it."""
@@ -81,10 +81,10 @@ class Beginning:
     async def start_or_find(
         self, caller: Caller, request: ChargeRequest
     ) -> StartedAttempt | Attempt | Payment:
-        """Start a charge or find the one to retry, after waiting for other cores.
+        """Start a charge or find the one to retry, after waiting for earlier ones.
 
         Raises:
-            Refusal: OUTCOME_UNKNOWN if another core takes longer than the caller can wait.
+            Refusal: OUTCOME_UNKNOWN if an earlier one takes longer than the caller can wait.
         """
         clock = asyncio.get_running_loop().time
         deadline = clock() + JOIN_SECONDS
@@ -92,13 +92,13 @@ class Beginning:
         logged_id: str | None = None
         while True:
             found = await self._try_start_or_find(caller, request, lease_ends)
-            if not isinstance(found, _OtherCore):
+            if not isinstance(found, _Earlier):
                 return found
             payment_id = found.payment.payment_id
             if clock() >= deadline:
                 raise rules.outcome_unknown(payment_id)
             if payment_id != logged_id:
-                logger.info("charge waits for another core", extra={"payment_id": payment_id})
+                logger.info("charge waits for an earlier one", extra={"payment_id": payment_id})
                 logged_id = payment_id
             await asyncio.sleep(JOIN_PAUSE_SECONDS)
 
@@ -222,7 +222,7 @@ class Beginning:
                 logger.info("charge joined", extra={"payment_id": payment.payment_id})
                 return attempt_here
             case RetryStep.WAIT:
-                return _OtherCore(payment)
+                return _Earlier(payment)
             case RetryStep.RETURN_SUCCESS:
                 if payment.idempotency_key is None:
                     await self._deliveries.take_response(transaction, payment)

@@ -39,9 +39,17 @@ class Attempt:
 
         A resumed one is joinable until a caller received the response.
         """
-        is_answered = any(presence.is_answered for presence in self.waiting)
         is_awaited = any(not presence.left for presence in self.waiting)
-        return not is_answered and (self.resumed or not is_awaited)
+        return not self._is_answered and (self.resumed or not is_awaited)
+
+    @property
+    def is_responding(self) -> bool:
+        """Whether its result is on the way to the callers, and none has it yet."""
+        return self.result.done() and not self._is_answered
+
+    @property
+    def _is_answered(self) -> bool:
+        return any(presence.is_answered for presence in self.waiting)
 
 
 class InFlightAttempts:

@@ -21,8 +21,8 @@ wait make two charges:
     open         equal request                                joinable; the request resumes it
     open         equal request; never sent, and too old or    closed; the request is a new charge
                  card replaced
-    responding   equal request on the core that charged it    as awaited, or as joinable if its
-                                                              callers left
+    responding   equal request on the core that charged it    responding; the request waits, or
+                                                              joins if its callers left
     responding   equal request on any other core, or on one   responding; the request waits
                  that returns an earlier success
     responding   a caller received the response               closed
@@ -73,7 +73,7 @@ class RetryStep(enum.Enum):
     JOIN = enum.auto()
     """Wait for this core's attempt and get its result."""
     WAIT = enum.auto()
-    """Wait for another core, then decide again."""
+    """Wait for another core, or for what becomes of a response, then decide again."""
     RESUME = enum.auto()
     RETURN_SUCCESS = enum.auto()
     REFUSE = enum.auto()
@@ -93,7 +93,8 @@ def retry_step(
 
     payment                                             without key        with key
     runs here, joinable                                 JOIN               JOIN
-    runs here, else                                     NEW_CHARGE         JOIN
+    charged here, response in flight                    WAIT               JOIN
+    runs here, or a caller has the response             NEW_CHARGE         JOIN
     charged or authorized, response in flight           WAIT               RETURN_SUCCESS
     charged or authorized, else                         RETURN_SUCCESS     RETURN_SUCCESS
     any other outcome, which its key does not have      -                  REFUSE
@@ -105,7 +106,9 @@ def retry_step(
     a dead core.
     """
     if attempt_here:  # checked first: its response may be in flight
-        return RetryStep.JOIN if is_keyed or attempt_here.is_joinable else RetryStep.NEW_CHARGE
+        if is_keyed or attempt_here.is_joinable:
+            return RetryStep.JOIN
+        return RetryStep.WAIT if attempt_here.is_responding else RetryStep.NEW_CHARGE
     if payment.status in HELD_OR_CHARGED:
         must_wait = is_response_in_flight and not is_keyed
         return RetryStep.WAIT if must_wait else RetryStep.RETURN_SUCCESS

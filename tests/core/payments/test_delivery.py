@@ -1,16 +1,21 @@
 """The note that a caller without a key received a success: deferred, one for many at once."""
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
+import pytest
+from google.type.money_pb2 import Money
 from sqlalchemy import select
 
 from core.caller import Presence, set_presence
 from core.database.schema import payments
 from core.database.transactions import Database, Transaction
 from core.payments.in_flight import ChargeResult
+from tests.core.payments.charging import until_logged
 from tests.core.payments.running_service import RunningService, running_service
 from tests.core.running import Gateway, ShiftedClock
 
@@ -47,9 +52,10 @@ async def watched(
         yield database, shop
 
 
-async def charge(shop: RunningService, presence: Presence) -> ChargeResult:
+async def charge(shop: RunningService, presence: Presence, units: int = 50) -> ChargeResult:
     set_presence(presence)
-    return await asyncio.create_task(shop.service.charge(shop.caller, shop.funding()))
+    request = replace(shop.funding(), money=Money(units=units))
+    return await asyncio.create_task(shop.service.charge(shop.caller, request))
 
 
 async def answered(database: Database) -> dict[str, bool]:
@@ -66,7 +72,7 @@ async def test_deliveries_that_gather_are_recorded_in_one_transaction(
 ) -> None:
     async with watched(database_url, gateway) as (database, shop):
         callers = [Presence() for _ in range(8)]
-        await asyncio.gather(*(charge(shop, caller) for caller in callers))
+        await asyncio.gather(*(charge(shop, caller, 1 + n) for n, caller in enumerate(callers)))
         assert set((await answered(database)).values()) == {False}
         for caller in callers[:5]:
             caller.end()
@@ -88,6 +94,25 @@ async def test_the_next_charge_of_a_client_does_not_wait_for_the_note(
             caller.end()
         assert len(await gateway.charges()) == 3
         database.released.set()
+
+
+@pytest.mark.parametrize("is_received", [True, False])
+async def test_an_equal_request_waits_for_what_becomes_of_a_response(
+    database_url: str, gateway: Gateway, caplog: pytest.LogCaptureFixture, *, is_received: bool
+) -> None:
+    """A response that was written and never came: its client's retry must not charge again."""
+    caplog.set_level(logging.INFO, "core")
+    async with watched(database_url, gateway) as (_, shop):
+        caller, retry = Presence(), Presence()
+        first = await charge(shop, caller)
+        second = asyncio.ensure_future(charge(shop, retry))
+        await until_logged(caplog, "charge waits for an earlier one")
+        caller.end(left=not is_received)
+        ids = {first.payment.payment_id, (await second).payment.payment_id}
+        assert len(ids) == (2 if is_received else 1)
+        retry.end()
+        assert (await charge(shop, Presence())).payment.payment_id not in ids
+    assert len(await gateway.charges()) == (3 if is_received else 2)
 
 
 async def test_a_caller_that_joins_while_a_note_is_written_counts_as_well(
@@ -112,7 +137,7 @@ async def test_a_payment_that_is_locked_does_not_delay_the_other_notes(
 ) -> None:
     async with watched(postgresql_database, gateway) as (database, shop):
         callers = [Presence() for _ in range(3)]
-        charged = [await charge(shop, caller) for caller in callers]
+        charged = [await charge(shop, caller, 1 + n) for n, caller in enumerate(callers)]
         ids = [each.payment.payment_id for each in charged]
         async with database.transaction() as other:
             await other.connection.execute(

@@ -76,7 +76,7 @@ async def test_a_retry_at_another_core_gets_the_same_charge(
     await asyncio.gather(leaving, return_exceptions=True)
     await until_logged(caplog, "call", code="CANCELLED")
     again = asyncio.ensure_future(shops[1].call(fund_request(user_id)))
-    await until_logged(caplog, "charge waits for another core")
+    await until_logged(caplog, "charge waits for an earlier one")
     await gateway.clear()
     assert (await again).wallet.balance.units == 50
     await assert_charged(gateway, shops[0], user_id, 1)

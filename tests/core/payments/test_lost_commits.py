@@ -274,7 +274,7 @@ async def with_late_success(
 async def test_a_late_success_is_written_over_a_decline(tmp_path: Path, gateway: Gateway) -> None:
     database = Database(fresh_sqlite(tmp_path / "n.db"))
     async with running_service(database, ShiftedClock(), gateway) as shop:
-        declined = {"status": "declined", "decline_code": "generic_decline"}
+        declined: dict[str, Any] = {"status": "declined", "decline_code": "generic_decline"}
         assert funded_minor(await with_late_success(shop, "fund", **declined)) == 5000
         payment = await shop.payment()
         assert (payment.status, payment.decline_code) == ("succeeded", None)
@@ -289,6 +289,6 @@ async def test_a_late_success_is_not_written_over_what_followed_it(
     clock = ShiftedClock()
     known = {"succeeded_at": clock.now()} if is_captured else {"first_outcome": "authorized"}
     async with running_service(Database(database_url, clock), clock, gateway) as shop:
-        followed = {"status": "declined", "transaction_id": "pi_1", **known}
+        followed: dict[str, Any] = {"status": "declined", "transaction_id": "pi_1", **known}
         result = await with_late_success(shop, "charge", is_captured=is_captured, **followed)
         assert result.payment.status == (await shop.payment()).status == "declined"
