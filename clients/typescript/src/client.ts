@@ -146,7 +146,8 @@ export class Nivisco {
   }
 
   /**
-   * Revokes an API key, which has stopped working when the response arrives.
+   * Revokes an API key, which has stopped working when the response arrives, as have the
+   * keys that it replaced and that still worked.
    *
    * The default key cannot be revoked, but replaced with `change_api_key`. Revoking a
    * revoked key changes nothing.

@@ -282,7 +282,8 @@ class AsyncNivisco(AsyncConnection):
         key_id: str,
         idempotency_key: str | None = None,
     ) -> RevokeApiKeyResult:
-        """Revokes an API key, which has stopped working when the response arrives.
+        """Revokes an API key, which has stopped working when the response arrives, as have the
+        keys that it replaced and that still worked.
 
         The default key cannot be revoked, but replaced with `change_api_key`. Revoking a
         revoked key changes nothing.
