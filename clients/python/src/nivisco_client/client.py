@@ -282,11 +282,11 @@ class Nivisco(Connection):
         key_id: str,
         idempotency_key: str | None = None,
     ) -> RevokeApiKeyResult:
-        """Revokes an API key, which has stopped working when the response arrives, as have the
-        keys that it replaced and that still worked.
+        """Revokes an API key, which has stopped working when the response arrives.
 
-        The default key cannot be revoked, but replaced with `change_api_key`. Revoking a
-        revoked key changes nothing.
+        So have the keys that it replaced, also in their grace period. The default key
+        cannot be revoked, but replaced with `change_api_key`. Revoking a revoked key
+        changes nothing.
 
         Args:
             key_id: Id of the key, `KEY-…`. Must be 1 to 64 printable characters without
