@@ -41,10 +41,11 @@ def suspend(
     *,
     as_json: bool,
 ) -> None:
-    """Suspend a business: nobody is charged for it when the command ends.
+    """Suspend a business: no charge is begun for it once the command ends.
 
-    It can still read, refund, void, and cancel; its recurring jobs skip their cycles; payments
-    without an outcome get theirs. To repeat it changes the reason.
+    One that a gateway has by then may still succeed. The business can still read, refund, void, and
+    cancel; its recurring jobs skip their cycles; payments without an outcome get theirs if their
+    gateway shows one. To repeat it changes the reason.
 
     \b
     nivisco business suspend 2a0c5c52-6e6d-4c5a-8a58-4d5d7f818abc --reason "stolen keys"

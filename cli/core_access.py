@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 
 import click
 
@@ -61,13 +62,18 @@ def core_tls(target: str, environ: Mapping[str, str]) -> ClientTls | None:
     return tls
 
 
-def core_client(target: str) -> CoreClient:
+def core_client(target: str, server_name: str = "") -> CoreClient:
     """Return a client of the core or cores at `target`; the caller closes it.
+
+    `server_name` is the name in their certificate if no setting says it; empty: that in `target`.
 
     Raises:
         SettingsError: TLS is missing or cannot be used.
     """
-    return CoreClient(target, core_tls(target, os.environ))
+    tls = core_tls(target, os.environ)
+    if tls is not None and not tls.server_name:
+        tls = replace(tls, server_name=server_name)
+    return CoreClient(target, tls)
 
 
 def why_refused(error: CoreError, target: str) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import getpass
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from cli.core_access import core_client, core_option, service_token, why_refused
 from cli.data_dir import DEFAULT_DATA_DIR, DataDir
 from cli.failures import Failure
 from nivisco.internal.v1 import operator_pb2 as pb
+from rpc.client import CoreClient
 from rpc.errors import CoreError
 from rpc.metadata import Credentials
 from transcoding import exact_json
@@ -83,8 +85,12 @@ def operator_name(given: str | None) -> str:
     return name
 
 
-def call_operator(target: str, data_dir: Path | None, request: Message) -> dict[str, Any]:
+def call_operator(
+    target: str, data_dir: Path | None, request: Message, *, server_name: str = ""
+) -> dict[str, Any]:
     """Call the method whose request this is, and return its response as JSON's values.
+
+    `server_name` is as `core_client` takes it.
 
     Raises:
         Failure: the core refused, or did not respond.
@@ -93,7 +99,8 @@ def call_operator(target: str, data_dir: Path | None, request: Message) -> dict[
     method = _METHODS[request.DESCRIPTOR.name.removesuffix("Request")]
     token = service_token("operator", None if data_dir is None else DataDir(data_dir))
     try:
-        response = asyncio.run(_call(target, token, method, request))
+        client = partial(core_client, target, server_name)
+        response = asyncio.run(_call(client, token, method, request))
     except CoreError as error:
         raise Failure(_why(error, target)) from None
     write = compile_response_writer(method.output_type)
@@ -102,8 +109,10 @@ def call_operator(target: str, data_dir: Path | None, request: Message) -> dict[
     return values
 
 
-async def _call(target: str, token: str, method: MethodDescriptor, request: Message) -> Message:
-    client = core_client(target)
+async def _call(
+    connect: Callable[[], CoreClient], token: str, method: MethodDescriptor, request: Message
+) -> Message:
+    client = connect()
     try:
         return await client.call(
             method, request, Credentials(service_token=token), timeout_seconds=TIMEOUT_SECONDS

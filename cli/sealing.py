@@ -1,5 +1,6 @@
 """The commands `secrets rotate` and `secrets new-key`: the keyring's keys, and what they seal."""
 
+import asyncio
 import base64
 import os
 import sys
@@ -15,6 +16,7 @@ from cli.call_output import print_json
 from cli.failures import Failure, SettingsError, sentence
 from cli.operators import call_operator, core_options, json_option, shown
 from nivisco.internal.v1 import operator_pb2 as pb
+from rpc.addresses import DNS, single_targets
 
 PASSES = 5
 """How often rows are read again that were sealed with an older key, or were locked, meanwhile."""
@@ -151,9 +153,12 @@ def _check_that_cores_agree(target: str, data_dir: Path | None) -> None:
     Raises:
         Failure: they seal with different keys, so that not all of them have got the newest.
     """
+    request, name = pb.RotateSecretsRequest(check_only=True), ""
+    if target.startswith(DNS):
+        name = target.removeprefix(DNS).rpartition(":")[0]
     key_ids = {
-        core: call_operator(core, data_dir, pb.RotateSecretsRequest(check_only=True))["key_id"]
-        for core in target.split(",")
+        core: call_operator(core, data_dir, request, server_name=name)["key_id"]
+        for core in _single_cores(target)
     }
     if len(set(key_ids.values())) > 1:
         named = ", ".join(f"{core} with {shown(key_id)}" for core, key_id in key_ids.items())
@@ -161,6 +166,19 @@ def _check_that_cores_agree(target: str, data_dir: Path | None) -> None:
             f"The cores seal with different keys: {named}. Restart them with the newest key first "
             "in NIVISCO_SECRET_KEYS."
         )
+
+
+def _single_cores(target: str) -> list[str]:
+    """Return the address of each core, also of those that share a name."""
+    if not target.startswith(DNS):
+        return target.split(",")
+    try:
+        found = asyncio.run(single_targets(target))
+    except ValueError as error:
+        raise SettingsError(sentence(error)) from None
+    except OSError as error:
+        raise Failure(f"{shown(target)} is not known: {sentence(error)}") from None
+    return [each.partition(":")[2] for each in found]
 
 
 def _pass(target: str, data_dir: Path | None, key_id: str | None, *, check_only: bool) -> Pass:

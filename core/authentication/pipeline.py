@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from google.protobuf.message import Message
 
 from core.authentication.service import AuthenticationService
-from core.caller import Caller, set_caller
+from core.business.rules import business_suspended
+from core.caller import Caller, current_caller, set_caller
 from core.errors import Reason, Refusal
 from nivisco.payments.v1 import types_pb2
 from nivisco.payments.v1.business_pb2 import ChangeApiKeyRequest, RevokeApiKeyRequest
@@ -13,10 +14,12 @@ from nivisco.payments.v1.credentials_pb2 import (
     AddAuthorizeCredentialsRequest,
     AddStripeCredentialsRequest,
 )
-from rpc.catalogue import Method
+from rpc.catalogue import IDEMPOTENCY_KEY, Method
 from rpc.metadata import API_KEY_METADATA, BUSINESS_ID_METADATA, SERVICE_TOKEN_METADATA
 
 _CHANGE_API_KEY = "ChangeApiKey"
+_CHARGES = ("ChargeCustomer", "FundCustomer", "RetryRecurring")
+"""Actions that find what they are a retry of, and refuse only what they would begin."""
 
 
 def metadata_text(metadata: Mapping[str, str | bytes], name: str) -> str:
@@ -36,8 +39,8 @@ async def admit(
     `request` is None if it is malformed.
 
     Raises:
-        Refusal: SERVICE_TOKEN_REQUIRED, INVALID_CREDENTIALS, ADMIN_ONLY, SCOPE_MISSING
-            or BUSINESS_SUSPENDED.
+        Refusal: SERVICE_TOKEN_REQUIRED, INVALID_CREDENTIALS, ADMIN_ONLY, SCOPE_MISSING,
+            or BUSINESS_SUSPENDED of a request that repeats no other.
     """
     if method.scope is not None:
         token = metadata_text(metadata, SERVICE_TOKEN_METADATA)
@@ -58,12 +61,28 @@ async def admit(
             Reason.ERROR_REASON_SCOPE_MISSING,
             f"The API key lacks the scope {method.key_scope}, which this action needs",
         )
-    if caller.is_suspended and method.is_refused_while_suspended:
-        raise Refusal(
-            Reason.ERROR_REASON_BUSINESS_SUSPENDED,
-            "The business is suspended; it can read, refund, and end what it began",
-        )
+    if (
+        caller.is_suspended
+        and method.is_refused_while_suspended
+        and method.descriptor.name not in _CHARGES
+        and not getattr(request, IDEMPOTENCY_KEY, "")
+    ):
+        raise business_suspended()
     set_caller(caller)
+
+
+def refusal_unless_answered(method: Method) -> Refusal | None:
+    """Return what a call that was admitted is refused with unless its key has an answer, or None.
+
+    A suspended business learns what its calls did before. What a charge began is found by the
+    charge itself.
+    """
+    is_refused = (
+        method.is_refused_while_suspended
+        and method.descriptor.name not in _CHARGES
+        and current_caller().is_suspended
+    )
+    return business_suspended() if is_refused else None
 
 
 async def _authenticated(

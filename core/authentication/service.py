@@ -3,9 +3,9 @@
 import hmac
 from collections.abc import Mapping
 
+from core.business.key_store import business_by_key
 from core.business.known_callers import KnownCallers
 from core.business.rules import invalid_credentials
-from core.business.store import business_by_id
 from core.caller import Caller
 from core.database.transactions import Database
 from core.errors import Reason, Refusal
@@ -44,17 +44,20 @@ class AuthenticationService:
         """Return the business whose call with this idempotency key was made with this API key.
 
         A caller that did not receive the response to `change_api_key` can repeat the request with
-        the replaced key and gets the replay. The replaced key is good for nothing else.
+        the replaced key and gets the replay. The replaced key is good for nothing else, and for
+        nothing at all once it is revoked.
 
         Raises:
             Refusal: INVALID_CREDENTIALS.
         """
         api_key_hash = hash_api_key(api_key)
         async with self._database.read() as transaction:
-            business = await business_by_id(transaction, business_id)
+            found = await business_by_key(transaction, business_id, api_key_hash)
+            business, key = found or (None, None)
             if not (
                 business
                 and business.active
+                and (key is None or key.revoked_at is None)
                 and await has_answer_for(
                     transaction,
                     business_id=business_id,

@@ -70,7 +70,9 @@ class ApiKeys:
             return await key_store.keys_of(transaction, caller.business_id)
 
     async def revoke(self, caller: Caller, key_id: str) -> ApiKey:
-        """Revoke a key and return it. It is dead in every core after KnownCallers' wait.
+        """Revoke a key and those that it replaced, and return it.
+
+        They are dead in every core after KnownCallers' wait.
 
         Raises:
             Refusal: API_KEY_NOT_FOUND, API_KEY_STATE for the default key, or INVALID_CREDENTIALS
@@ -84,10 +86,12 @@ class ApiKeys:
             key = next((each for each in keys if each.key_id == key_id), None)
             if key is None:
                 raise Refusal(Reason.ERROR_REASON_API_KEY_NOT_FOUND, "API key not found")
-            if key.revoked_at is None:
-                self._known_callers.forget_at_end(transaction, caller.business_id)
-                key = replace(key, revoked_at=transaction.now)
-                await key_store.save_key(transaction, caller.business_id, key)
+            self._known_callers.forget_at_end(transaction, caller.business_id)
+            for each in keys:
+                if key_id in (each.key_id, each.replaced_by) and each.revoked_at is None:
+                    ended = replace(each, revoked_at=transaction.now)
+                    await key_store.save_key(transaction, caller.business_id, ended)
+                    key = ended if each is key else key
         return key
 
     async def change(self, caller: Caller, grace: timedelta = timedelta()) -> IssuedKey:

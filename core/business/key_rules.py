@@ -84,7 +84,7 @@ def in_grace(key: ApiKey, key_id: str, now: datetime, grace: timedelta) -> ApiKe
     ends_at = now + grace
     if key.expires_at is not None:
         ends_at = min(ends_at, key.expires_at)
-    return replace(key, key_id=key_id, replaced_at=now, expires_at=ends_at)
+    return replace(key, key_id=key_id, replaced_at=now, replaced_by=key.key_id, expires_at=ends_at)
 
 
 def key_state(message: str) -> Refusal:

@@ -26,6 +26,8 @@ class ApiKey:
     replaced_at: datetime | None = None
     revoked_at: datetime | None = None
     last_used_at: datetime | None = None
+    replaced_by: str | None = None
+    """Id of the key that replaced this one."""
 
     def works_at(self, now: datetime) -> bool:
         """Return whether the key is neither revoked nor expired."""

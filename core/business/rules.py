@@ -22,3 +22,11 @@ def check_email_at_domain(email: str, domain: str, *, field: str) -> None:
 def invalid_credentials() -> Refusal:
     """Return the one refusal for every kind of wrong business credentials."""
     return Refusal(Reason.ERROR_REASON_INVALID_CREDENTIALS, "Invalid business credentials")
+
+
+def business_suspended() -> Refusal:
+    """Return the refusal of what a suspended business may not begin."""
+    return Refusal(
+        Reason.ERROR_REASON_BUSINESS_SUSPENDED,
+        "The business is suspended; it can read, refund, and end what it began",
+    )

@@ -234,8 +234,9 @@ def credentials_missing(gateway: str, env: str) -> Refusal:
 async def check_keyring(database: Database, keyring: Keyring) -> None:
     """Open the canary of each key that sealed data here; seal one with a new primary key.
 
-    A key that the keyring no longer holds is forgotten if nothing is sealed with it. A keyring that
-    holds none of the known keys belongs to another database.
+    A key that the keyring no longer holds is forgotten if nothing is sealed with it. Another core
+    may go on to seal with a key that was forgotten, so the newest secrets are looked at, too. A
+    keyring that holds none of the known keys belongs to another database.
 
     Raises:
         ValueError: a key differs from the one that sealed, or is missing and still needed.
@@ -261,6 +262,10 @@ async def check_keyring(database: Database, keyring: Keyring) -> None:
             await store.insert_canary(transaction, keyring.primary_id, sealed)
     for key_id in sorted(missing):
         await _forget_key(database, key_id)
+    async with database.snapshot() as transaction:
+        found = await store.newest_sealed_besides(transaction, keyring.keys.keys())
+    if found is not None:
+        raise _wrong_keyring(sealing_key_id(found))
 
 
 async def _forget_key(database: Database, key_id: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Table, delete, exists, or_, select, update
+from sqlalchemy import Table, delete, exists, func, not_, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.database.schema import (
@@ -16,6 +16,7 @@ from core.database.schema import (
 )
 from core.database.transactions import Transaction
 from core.ids import ADMIN_BUSINESS_ID
+from core.security.keyring import sealed_pattern
 
 _TABLES: Mapping[str, Table] = {
     "stripe": stripe_credentials,
@@ -23,6 +24,8 @@ _TABLES: Mapping[str, Table] = {
 }
 CANARY_PURPOSE = bound_to(keyring_canaries.c.sealed)
 """Purpose under which each key of the keyring seals a known word."""
+NEWEST_ROWS = 10_000
+"""How many of the newest rows are read for a key that the keyring lacks."""
 _INSERT: Mapping[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 
 
@@ -150,6 +153,28 @@ async def delete_canary(transaction: Transaction, key_id: str) -> None:
     await transaction.connection.execute(
         delete(table).where(table.c.business_id == ADMIN_BUSINESS_ID, table.c.key_id == key_id)
     )
+
+
+async def newest_sealed_besides(transaction: Transaction, key_ids: Collection[str]) -> str | None:
+    """Return the beginning of a secret that none of these keys sealed, if one is among the newest.
+
+    Of a table whose rows expire, the NEWEST_ROWS that expire last are read, by the index; others
+    have a row for each business and environment, and are read whole.
+    """
+    for column in SEALED_COLUMNS:
+        rows = select(column.label("sealed"))
+        if (expires_at := column.table.c.get("expires_at")) is not None:
+            rows = rows.order_by(expires_at.desc()).limit(NEWEST_ROWS)
+        sealed = rows.subquery().c.sealed
+        is_known = or_(*(sealed.like(sealed_pattern(each)) for each in key_ids))
+        found = await transaction.connection.scalar(
+            select(func.substr(sealed, 1, 80))
+            .where(sealed.like(sealed_pattern("%")), not_(is_known))
+            .limit(1)
+        )
+        if found is not None:
+            return str(found)
+    return None
 
 
 async def are_sealed(transaction: Transaction, prefixes: Sequence[str]) -> bool:

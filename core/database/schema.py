@@ -199,6 +199,8 @@ api_keys = Table(
     Column("replaced_at", UtcDateTime, nullable=True),
     Column("revoked_at", UtcDateTime, nullable=True),
     Column("last_used_at", UtcDateTime, nullable=True),
+    # The key in whose row the replacement is, and with which this one is revoked.
+    Column("replaced_by", String(64), nullable=True),
     ForeignKeyConstraint(["business_id"], ["businesses.business_id"]),
     UniqueConstraint("business_id", "key_hash"),
 )

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor
@@ -92,16 +92,29 @@ class IdempotentRuns:
         self._completions = completions
         self._in_flight: dict[tuple[str, str], _InFlight] = {}
 
-    async def run(self, caller: Caller, method: Method, request: Message, serve: Serve) -> Ran:
+    async def run(
+        self,
+        caller: Caller,
+        method: Method,
+        request: Message,
+        serve: Serve,
+        *,
+        unless_answered: Refusal | None = None,
+    ) -> Ran:
         """Run a mutating action with `serve`, or join or replay an earlier run of it.
+
+        With `unless_answered` it does not run.
 
         Raises:
             ReplayedRefusal: the earlier run was refused, and the refusal was stored.
+            Refusal: `unless_answered`, if there is no earlier run with an answer.
         """
         call = call_of(caller, method.descriptor.name, request)
 
         async def run() -> Ran:
             try:
+                if unless_answered is not None:
+                    await self._replay_or_refuse(call, unless_answered)
                 if method.keeps_own_idempotency_record:
                     ran = Ran(await self._run_with_own_record(call, serve))
                 else:
@@ -156,6 +169,12 @@ class IdempotentRuns:
             await self._keep_or_replay(call, error)
             raise
         return response
+
+    async def _replay_or_refuse(self, call: IdempotentCall, refusal: Refusal) -> NoReturn:
+        """Refuse a call that has no answer yet."""
+        async with self._database.read() as transaction:
+            await self._idempotency.replay_if_answered(transaction, call)
+        raise refusal
 
     async def _keep_or_replay(self, call: IdempotentCall, error: Exception) -> None:
         """Store a refusal that is an outcome; its transaction was rolled back.

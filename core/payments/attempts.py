@@ -32,7 +32,8 @@ The core with the lease owns an attempt. States of an attempt (`payments.attempt
     charged         another one ended
 
 A resumed attempt uses the same gateway key. Unless it was not_sent before, a refusal or a failed
-connection leaves its outcome unknown, as the earlier call may have charged.
+connection leaves its outcome unknown, as the earlier call may have charged. While its user or
+business is suspended it is looked up and not sent: it stays open if the gateway shows nothing.
 """
 
 import asyncio
@@ -70,6 +71,7 @@ from core.payments.in_flight import Attempt, ChargeResult, InFlightAttempts
 from core.payments.rules import PaymentUpdate, ResumeStep
 from core.payments.store import Lease, Payment, PaymentKey
 from core.payments.transitions import Transitions
+from core.users import store as users_store
 
 logger = logging.getLogger("core.payments")
 
@@ -153,9 +155,12 @@ class Attempts:
         return StartedAttempt(payment, account, attempt, may_have_charged, step)
 
     async def resume(
-        self, transaction: Transaction, payment: Payment, account: Account
+        self, transaction: Transaction, payment: Payment, account: Account, *, is_suspended: bool
     ) -> StartedAttempt:
-        """Lease and start an open attempt that no core runs."""
+        """Lease and start an open attempt that no core runs.
+
+        `is_suspended`: the user or business is. Then it is only looked up what was charged.
+        """
         may_have_charged = payment.attempt != "not_sent"
         step = ResumeStep.SEND
         if may_have_charged:
@@ -164,6 +169,7 @@ class Attempts:
                 created_at=payment.created_at,
                 sent_at=payment.sent_at,
                 now=transaction.now,
+                is_suspended=is_suspended,
             )
         lease = self.new_lease(transaction.now)
         await attempt_store.lease_attempt(
@@ -264,6 +270,10 @@ class Attempts:
         try:
             async with self._database.transaction("payments.record_resend") as transaction:
                 if self.is_too_old_to_send(started.payment, transaction.now):
+                    return False
+                if await users_store.suspended_party(
+                    transaction, started.payment.business_id, started.payment.user_id
+                ):
                     return False
                 return await attempt_store.record_resend(
                     transaction, started.payment, self._core_id

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
 
+from core.business.rules import business_suspended
 from core.caller import Caller, current_presence
 from core.cards.primary import card_to_charge
 from core.cards.store import primary_card
@@ -34,7 +35,6 @@ from core.payments.retries import (
 from core.payments.store import Payment
 from core.security.keyring import SealBrokenError
 from core.users.service import check_active, user_not_found
-from core.users.store import User
 from core.wallet import store as wallet_store
 from core.wallet.batch import amount_in_currency
 from core.wallet.batch import refusal_of as movement_refusal
@@ -146,9 +146,7 @@ class Beginning:
         for payment in await find_retried_payments(
             transaction, caller, request, amount, claimed=claimed, waited_for=lease_ends.keys()
         ):
-            if found := await self._retry(
-                transaction, request, payment, chargeable.user, lease_ends
-            ):
+            if found := await self._retry(transaction, request, payment, chargeable, lease_ends):
                 return found
         if request.kind == "fund" and balance_minor + amount.minor > MAX_BALANCE_MINOR:
             raise movement_refusal(MovementRefusal.WALLET_LIMIT)
@@ -172,8 +170,8 @@ class Beginning:
         payment_id: str,
     ) -> tuple[Payment, Account]:
         """Store a new pending payment, with this id if it is free; also return its account."""
+        _check_may_begin(chargeable)
         user = chargeable.user
-        check_active(user)
         gateway = request.gateway or user.default_gateway or "stripe"
         account = self._credentials.account_of(
             chargeable.authorize if gateway == "authorize" else chargeable.stripe,
@@ -195,7 +193,7 @@ class Beginning:
         transaction: Transaction,
         request: ChargeRequest,
         payment: Payment,
-        user: User,
+        chargeable: Chargeable,
         lease_ends: _LeaseEnds,
     ) -> _Found | None:
         """Retry an earlier payment, or return None if the request is another charge."""
@@ -230,16 +228,16 @@ class Beginning:
             case RetryStep.REFUSE:
                 raise rules.needs_review(payment.payment_id)
             case RetryStep.RESUME:
-                return await self._resume(transaction, payment, user)
+                return await self._resume(transaction, payment, chargeable)
             case _:
                 assert_never(step)
 
     async def _resume(
-        self, transaction: Transaction, payment: Payment, user: User
+        self, transaction: Transaction, payment: Payment, chargeable: Chargeable
     ) -> StartedAttempt | None:
         """Resume an attempt that no core runs, or close one that was never sent."""
         if payment.attempt == "not_sent":
-            check_active(user)
+            _check_may_begin(chargeable)
             is_too_old = self._attempts.is_too_old_to_send(payment, transaction.now)
             if is_too_old or not await _card_is_still_primary(transaction, payment):
                 await attempt_store.end_attempt(
@@ -256,7 +254,20 @@ class Beginning:
             if payment.attempt == "not_sent":
                 raise
             raise rules.outcome_unknown(payment.payment_id) from None
-        return await self._attempts.resume(transaction, payment, account)
+        return await self._attempts.resume(
+            transaction, payment, account, is_suspended=chargeable.is_suspended
+        )
+
+
+def _check_may_begin(chargeable: Chargeable) -> None:
+    """Check that a charge may be sent that was not sent before.
+
+    Raises:
+        Refusal: BUSINESS_SUSPENDED, USER_SUSPENDED or USER_INACTIVE.
+    """
+    if chargeable.is_business_suspended:
+        raise business_suspended()
+    check_active(chargeable.user)
 
 
 async def _amount_and_balance(

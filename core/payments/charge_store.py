@@ -7,7 +7,14 @@ from sqlalchemy import Column, String, Table, and_, bindparam, func, select, tex
 
 from core.cards.store import Card
 from core.credentials.store import AuthorizeCredentials, StripeCredentials
-from core.database.schema import authorize_credentials, cards, stripe_credentials, users, wallets
+from core.database.schema import (
+    authorize_credentials,
+    businesses,
+    cards,
+    stripe_credentials,
+    users,
+    wallets,
+)
 from core.database.transactions import Transaction
 from core.users.store import User
 from core.wallet.store import Wallet
@@ -23,6 +30,12 @@ class Chargeable:
     """The primary card at the gateway of the charge."""
     stripe: StripeCredentials | None
     authorize: AuthorizeCredentials | None
+    is_business_suspended: bool
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether nothing may be charged that was not before."""
+        return self.is_business_suspended or self.user.is_suspended
 
 
 def _columns(table: Table, stored_as: type) -> tuple[Column[Any], ...]:
@@ -38,9 +51,9 @@ _PARTS = (
 )
 _ENV = bindparam("env", type_=String)
 _CHARGEABLE = (
-    select(*(column for part in _PARTS for column in part))
-    .outerjoin_from(
-        users,
+    select(*(column for part in _PARTS for column in part), businesses.c.suspended_at)
+    .join_from(users, businesses, businesses.c.business_id == users.c.business_id)
+    .outerjoin(
         wallets,
         and_(
             wallets.c.business_id == users.c.business_id,
@@ -103,4 +116,5 @@ async def lock_chargeable(
         Card(*card) if card[0] is not None else None,
         StripeCredentials(*stripe) if stripe[0] is not None else None,
         AuthorizeCredentials(*authorize) if authorize[0] is not None else None,
+        is_business_suspended=next(values) is not None,
     )

@@ -89,16 +89,22 @@ class ResumeStep(enum.Enum):
 
 
 def resume_step(
-    policy: ResumePolicy, *, created_at: datetime, sent_at: datetime | None, now: datetime
+    policy: ResumePolicy,
+    *,
+    created_at: datetime,
+    sent_at: datetime | None,
+    now: datetime,
+    is_suspended: bool = False,
 ) -> ResumeStep:
     """Return how to resume a charge that may have been made.
 
     age             since last sending      Stripe      Authorize.Net
+    any, suspended  any                     LOOK_UP     LOOK_UP
     > resend_life   any                     LOOK_UP     LOOK_UP
     younger         < settle_time           SEND        LOOK_UP
     younger         longer                  SEND        LOOK_UP_AND_SEND
     """
-    if is_too_old_to_send(policy, created_at, now):
+    if is_suspended or is_too_old_to_send(policy, created_at, now):
         return ResumeStep.LOOK_UP
     if policy.settle_time is None:
         return ResumeStep.SEND

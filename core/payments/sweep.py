@@ -15,6 +15,7 @@ from core.payments.attempts import Attempts, StartedAttempt
 from core.payments.closing import Closings
 from core.payments.following import Following
 from core.payments.store import Payment
+from core.users import store as users_store
 
 logger = logging.getLogger("core.payments")
 
@@ -105,4 +106,9 @@ class Sweep:
         account = await self._credentials.account(
             transaction, payment.business_id, payment.gateway, payment.env
         )
-        return await self._attempts.resume(transaction, payment, account)
+        suspended = await users_store.suspended_party(
+            transaction, payment.business_id, payment.user_id
+        )
+        return await self._attempts.resume(
+            transaction, payment, account, is_suspended=suspended is not None
+        )

@@ -34,6 +34,7 @@ from core.recurring.occurrence_states import (
 from core.recurring.rules import Outcome, Status
 from core.recurring.store import Job, Occurrence
 from core.recurring.transitions import ExecutionResult, apply, end_paid, read_attempt
+from core.users import store as users_store
 from core.users.service import active_user
 from core.wallet import ledger
 from core.wallet import store as wallet_store
@@ -147,7 +148,9 @@ class Execution:
 
 async def _with_suspension(transaction: Transaction, attempt: Attempt) -> Attempt:
     """Return an attempt that knows who is suspended."""
-    return replace(attempt, suspended=await store.suspended_party(transaction, attempt.job))
+    job = attempt.job
+    party = await users_store.suspended_party(transaction, job.business_id, job.user_id)
+    return replace(attempt, suspended=party)
 
 
 async def _end_if_paid(transaction: Transaction, attempt: Attempt) -> ExecutionResult | None:
@@ -248,7 +251,7 @@ class _AttemptOrigin:
         job = await _leased_job(transaction, self.lease)
         if not job.may_charge:
             raise Refusal(Reason.ERROR_REASON_RECURRING_STATE, f"The recurring job is {job.status}")
-        if party := await store.suspended_party(transaction, job):
+        if party := await users_store.suspended_party(transaction, job.business_id, job.user_id):
             raise Refusal(Reason.ERROR_REASON_RECURRING_STATE, f"The {party} is suspended")
 
     async def note(self, transaction: Transaction, payment_id: str) -> None:

@@ -17,6 +17,7 @@ the attempt is still to be made. Locks: job, record of the call, then as a charg
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from core.business.rules import business_suspended
 from core.caller import Caller
 from core.database.transactions import Database, Transaction
 from core.dunning import Dunning
@@ -72,6 +73,8 @@ class _Retry:
     """Owner of its lease on the job."""
     of_business: Dunning
     """The caller's."""
+    is_suspended: bool
+    """Whether the business was, when the call was admitted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,9 @@ class Retries:
             Replay, ReplayedRefusal: the call has an answer.
         """
         owner = f"retry-{new_request_id()}"
-        retry = _Retry(caller.business_id, recurring_id, call, owner, caller.dunning)
+        retry = _Retry(
+            caller.business_id, recurring_id, call, owner, caller.dunning, caller.is_suspended
+        )
         async with self._database.transaction("recurring.retry") as transaction:
             cycle = await self._cycle(transaction, retry)
             if cycle.attempt.occurrence.source != "wallet":
@@ -149,6 +154,8 @@ class Retries:
             )
             if payment.status != "failed":  # else nothing was charged, and the key is free again
                 return await _begun_before(transaction, job, payment, now)
+        if retry.is_suspended:
+            raise business_suspended()
         if problem := calendar_problem(job):
             raise Refusal(Reason.ERROR_REASON_RECURRING_STATE, f"Update the job first: {problem}")
         if not job.may_charge:

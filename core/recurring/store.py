@@ -4,12 +4,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import insert, select, update
 
 from core.database.bulk_sql import BulkInsert, BulkSelect, BulkUpdate, one_of
 from core.database.metadata_pairs import replace_pairs
 from core.database.paging import Page, PagedList, PageRequest
-from core.database.schema import JOB_STATUSES, businesses, users
+from core.database.schema import JOB_STATUSES
 from core.database.schema import recurring_jobs as jobs
 from core.database.schema import recurring_occurrences as occurrences
 from core.database.transactions import Transaction
@@ -161,13 +161,6 @@ _UPDATE_CLAIMED = BulkUpdate(jobs, key=_KEY, changed=_CHANGED_AT_CLAIM)
 _INSERT_OCCURRENCES = BulkInsert(occurrences)
 
 
-_SUSPENDED = (
-    select(businesses.c.suspended_at.is_not(None), users.c.suspended_at.is_not(None))
-    .join_from(businesses, users, businesses.c.business_id == users.c.business_id)
-    .where(users.c.business_id == bindparam("business_id"), users.c.user_id == bindparam("user_id"))
-)
-
-
 async def insert_job(transaction: Transaction, job: Job) -> None:
     """Store a new job."""
     await transaction.connection.execute(insert(jobs).values(**asdict(job)))
@@ -210,16 +203,6 @@ async def job_by_id(
     rows = await transaction.connection.execute(query.with_for_update() if lock else query)
     row = rows.one_or_none()
     return Job(*row) if row else None
-
-
-async def suspended_party(transaction: Transaction, job: Job) -> str | None:
-    """Return who is suspended, so that the job charges nothing: `business`, `user` or None."""
-    row = (
-        await transaction.connection.execute(
-            _SUSPENDED, {"business_id": job.business_id, "user_id": job.user_id}
-        )
-    ).one()
-    return "business" if row[0] else "user" if row[1] else None
 
 
 async def job_exists(transaction: Transaction, *, business_id: str, recurring_id: str) -> bool:

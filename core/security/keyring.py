@@ -36,6 +36,11 @@ def sealed_prefixes(key_id: str) -> list[str]:
     return [f"{version}:{key_id}:" for version in _FORMATS]
 
 
+def sealed_pattern(key_id: str) -> str:
+    """Return the SQL pattern of what a key sealed, in any version; `%` is any key."""
+    return f"v_:{key_id}:%"
+
+
 def sealing_key_id(sealed: str) -> str:
     """Return the id of the key that sealed a secret, of which the beginning is enough."""
     return sealed.split(":", 2)[1] if sealed.count(":") > 1 else ""

@@ -19,7 +19,7 @@ from google.protobuf import message_factory
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
-from core.authentication.pipeline import admit, metadata_text
+from core.authentication.pipeline import admit, metadata_text, refusal_unless_answered
 from core.authentication.service import AuthenticationService
 from core.caller import Presence, current_caller, set_presence
 from core.database.transactions import (
@@ -168,7 +168,13 @@ class Pipeline:
         request = _validated(parsed, metadata)
         serve = partial(served.servicer, request, None)
         if served.method.is_action and served.method.is_mutating:
-            return await self._idempotency.run(current_caller(), served.method, request, serve)
+            return await self._idempotency.run(
+                current_caller(),
+                served.method,
+                request,
+                serve,
+                unless_answered=refusal_unless_answered(served.method),
+            )
         return Ran(await serve())
 
 

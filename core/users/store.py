@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, func, insert, select, text, update
 
 from core.database.metadata_pairs import insert_pairs, replace_pairs
 from core.database.paging import Page, PagedList, PageRequest
-from core.database.schema import users
+from core.database.schema import businesses, users
 from core.database.transactions import Database, Transaction
 from core.metadata import Kind
 
@@ -42,6 +42,11 @@ _BY_ID = select(users.c.business_id, *_COLUMNS).where(
 # FOR NO KEY UPDATE, so that inserts of rows that refer to the user do not wait: a wallet is created
 # both with and without this lock, and waiting for it would deadlock.
 _LOCK_BY_ID = _BY_ID.with_for_update(key_share=True)
+_SUSPENDED = (
+    select(businesses.c.suspended_at.is_not(None), users.c.suspended_at.is_not(None))
+    .join_from(businesses, users, businesses.c.business_id == users.c.business_id)
+    .where(users.c.business_id == bindparam("business_id"), users.c.user_id == bindparam("user_id"))
+)
 _ACTIVE_USERS = PagedList(
     "users",
     columns=_COLUMNS,
@@ -161,6 +166,15 @@ async def set_default_gateway(
         .where(users.c.business_id == business_id, users.c.user_id == user_id)
         .values(default_gateway=gateway, updated_at=transaction.now)
     )
+
+
+async def suspended_party(transaction: Transaction, business_id: str, user_id: str) -> str | None:
+    """Return who is suspended, so that the user is not charged: `business`, `user` or None."""
+    found = await transaction.connection.execute(
+        _SUSPENDED, {"business_id": business_id, "user_id": user_id}
+    )
+    row = found.one()
+    return "business" if row[0] else "user" if row[1] else None
 
 
 async def set_suspended(

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 from google.type.money_pb2 import Money
 
+from cli import sealing
 from cli.main import main
 from core.sealing import service
 from core.server.settings import CoreSettings
@@ -31,8 +32,9 @@ from tests.core.running import (
 from tests.core.sealing.sealed import ring
 
 
-async def rotate(*cores: CoreClient, options: tuple[str, ...] = ()) -> Result:
-    arguments = ["secrets", "rotate", "--core", ",".join(each.target for each in cores), *options]
+async def rotate(*cores: CoreClient | str, options: tuple[str, ...] = ()) -> Result:
+    targets = [each if isinstance(each, str) else each.target for each in cores]
+    arguments = ["secrets", "rotate", "--core", ",".join(targets), *options]
     environment = {"NIVISCO_SERVICE_TOKEN": OPERATOR_TOKEN}
     return await asyncio.to_thread(CliRunner().invoke, main, arguments, env=environment)
 
@@ -111,6 +113,15 @@ async def test_cores_that_have_not_got_the_newest_key_are_named(
         disagreeing = await rotate(new, later)
         assert disagreeing.exit_code == 1
         assert f"{later.target} with a1. Restart them" in disagreeing.stderr
+
+        # The same, if they share a name.
+        async def addresses(name: str) -> list[str]:
+            assert name == "dns:///core.internal:50051"
+            return [f"ipv4:{each.target}" for each in (new, later)]
+
+        monkeypatch.setattr(sealing, "single_targets", addresses)
+        named = await rotate("dns:///core.internal:50051")
+        assert (named.exit_code, named.stderr) == (1, disagreeing.stderr)
         lacking = await rotate(old)
         assert lacking.exit_code == 1
         assert "other cores seal with 'b2'" in lacking.stderr

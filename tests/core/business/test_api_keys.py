@@ -227,6 +227,34 @@ async def test_a_revoked_key_is_dead_when_that_is_answered(merchant: Business) -
     assert (await listed(merchant))[1] == first.key_info
 
 
+async def test_a_revoked_key_ends_with_those_that_it_replaced(merchant: Business) -> None:
+    """Twice replaced, so that two of them are in their grace."""
+    first, key_id = await key_with(merchant, "admin", "read")
+    rotate = pb.ChangeApiKeyRequest(grace_seconds=3600)
+    second = renewed(first, await first.call(rotate))
+    third = renewed(second, await second.call(rotate))
+    other, _ = await key_with(merchant, "admin", "read")
+    old_default, new_default = merchant, renewed(merchant, await merchant.call(rotate))
+    revoke = pb.RevokeApiKeyRequest(key_id=key_id)
+    assert (await new_default.call(revoke)).key_info.key_id == key_id
+    for dead in (first, second, third):
+        assert await reason_of(dead) == "INVALID_CREDENTIALS"
+    for alive in (other, old_default, new_default):
+        assert await reason_of(alive) is None
+
+
+async def test_a_revoked_key_is_not_told_what_replaced_it(merchant: Business) -> None:
+    """The row in which it had its grace is revoked alone: its replacement works on."""
+    old, key_id = await key_with(merchant, "admin", "read")
+    request = pb.ChangeApiKeyRequest(grace_seconds=3600, idempotency_key="rotate")
+    new = renewed(old, await old.call(request))
+    (in_grace,) = [each.key_id for each in await listed(new) if each.HasField("replaced_at")]
+    assert in_grace != key_id
+    await merchant.call(pb.RevokeApiKeyRequest(key_id=in_grace))
+    assert [await reason_of(each) for each in (old, new)] == ["INVALID_CREDENTIALS", None]
+    assert await reason_of(old, request) == "INVALID_CREDENTIALS"
+
+
 async def test_only_another_key_of_the_business_can_be_revoked(merchant: Business) -> None:
     stranger = await register(merchant.client, "stranger")
     _, theirs = await key_with(stranger, "read")

@@ -104,7 +104,7 @@ def recorded() -> Iterator[Executed]:
     def opening(url: str, **options: Any) -> Connect:
         async def opened() -> Connection:
             connection = await connector(url, **options)()
-            if options["settings"].items() >= TRANSACTION_SETTINGS.items():
+            if options.get("settings", {}).items() >= TRANSACTION_SETTINGS.items():
                 for name, is_many in (("run", False), ("run_many", True)):
                     method = recording(getattr(connection, name), is_many=is_many)
                     setattr(connection, name, method)

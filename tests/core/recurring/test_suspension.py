@@ -43,6 +43,8 @@ ALLOWED = {
     "SkipNext",
     "RemoveCard",
 }
+CHARGES = {"ChargeCustomer", "FundCustomer", "RetryRecurring"}
+"""Admitted as possible retries, and refused as `charging` shows if they are none."""
 
 
 @pytest.fixture
@@ -136,7 +138,7 @@ async def test_a_suspended_business_is_refused_by_the_options_of_the_methods(
             continue
         empty = message_factory.GetMessageClass(method.descriptor.input_type)()
         is_refused = await reason_of(shop, empty) == "BUSINESS_SUSPENDED"
-        assert is_refused is (method.key_scope == "charge" and name not in ALLOWED), name
+        assert is_refused is (method.key_scope == "charge" and name not in ALLOWED | CHARGES), name
 
 
 @ON_SQLITE
@@ -231,15 +233,58 @@ async def test_the_suspension_of_a_job_is_read_on_each_database(
 
 
 @ON_SQLITE
+@pytest.mark.parametrize("who", ["user", "business"])
+@pytest.mark.parametrize("key", ["k", None])
 async def test_a_charge_without_an_outcome_gets_it_while_suspended(
-    shop: Business, payer: str, gateway: Gateway
+    shop: Business, payer: str, gateway: Gateway, who: str, key: str | None
 ) -> None:
     """The same request resumes it: the money may have been taken."""
     await gateway.fault("reset_after", "/v1/payment_intents", times=20, method=None)
-    request = charge(payer, idempotency_key="k")
+    request = charge(payer, idempotency_key=key)
     assert await reason_of(shop, request) == "OUTCOME_UNKNOWN"
     await gateway.clear()
-    await change(shop, "user", payer, suspend=True)
+    await change(shop, who, payer, suspend=True)
     answer = await shop.call(request)
     assert answer.transaction_id
+    assert len(await gateway.charges()) == 1
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("who", ["user", "business"])
+async def test_what_was_done_is_answered_again_while_suspended(
+    shop: Business, payer: str, gateway: Gateway, who: str
+) -> None:
+    other = await create_user(shop)
+    await fill_wallet(shop, other, 10)
+    done = []
+    for number, request in enumerate(charging(payer, other)):
+        request.idempotency_key = f"k{number}"  # type: ignore[attr-defined]
+        done.append((request, await shop.call(request)))
+    await change(shop, who, payer, suspend=True)
+    for request, answer in done:
+        assert await shop.call(request) == answer, request.DESCRIPTOR.name
+    assert len(await gateway.charges()) == 2
+
+
+@ON_SQLITE
+async def test_a_retried_cycle_is_answered_again_while_the_business_is_suspended(
+    shop: Business, gateway: Gateway, clock: ShiftedClock
+) -> None:
+    """Two jobs failed as there was no card."""
+    user_id = await create_user(shop)
+    source = pb.RECURRING_SOURCE_STRIPE
+    jobs = [await create_job(shop, user_id, source=source) for _ in range(2)]
+    clock.ahead = DAY
+    assert await claim_and_execute(shop) == 2
+    await save_card(shop, user_id)
+    charged, not_begun = (
+        pb.RetryRecurringRequest(recurring_id=job, idempotency_key=job) for job in jobs
+    )
+    await gateway.fault("reset_after", "/v1/payment_intents", times=20, method=None)
+    assert await reason_of(shop, charged) == "OUTCOME_UNKNOWN"
+    await gateway.clear()
+    await decide(shop, "Suspend")
+    assert await reason_of(shop, not_begun) == "BUSINESS_SUSPENDED"
+    answer = await shop.call(charged)
+    assert answer == await shop.call(charged)
     assert len(await gateway.charges()) == 1

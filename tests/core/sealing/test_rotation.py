@@ -134,6 +134,34 @@ async def test_a_key_is_needed_until_the_last_fingerprint_expires(database: Data
     assert len(opened) == 16
 
 
+@pytest.mark.parametrize("what", ["record", "credentials"])
+async def test_a_core_does_not_start_without_a_forgotten_key_that_another_core_seals_with(
+    database_url: str, what: str
+) -> None:
+    """The first core that starts without the key forgets it, while the other one still has it."""
+    made = Database(database_url)
+    await Secrets(made, NEW).store_all(KEYS)
+    await check_keyring(made, BOTH)
+    await check_keyring(made, NEW)
+    if what == "record":
+        await Secrets(made, OLD).keep("B1", "by the other core")
+    else:
+        keys = {"stripe_secret_key": "sk_test_other"}
+        await Secrets(made, OLD).credentials.modify(Caller("B2", "TEST"), "stripe", "TEST", keys)
+    with pytest.raises(ValueError, match="sealed with key 'a1'"):
+        await check_keyring(made, NEW)
+    await check_keyring(made, BOTH)
+    await made.close()
+
+
+async def test_a_secret_that_is_none_does_not_stop_a_core(database: Database) -> None:
+    async with database.transaction("test.damage") as transaction:
+        await transaction.connection.execute(
+            update(stripe_credentials).values(sealed_secret_key="damaged")
+        )
+    await check_keyring(database, BOTH)
+
+
 async def test_a_record_without_an_answer_stays_until_its_payment_has_an_outcome(
     database: Database,
 ) -> None:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0031_erase"
-down_revision = "0027_suspension"
+down_revision = "0028_replaced_keys"
 branch_labels = None
 depends_on = None
 

@@ -111,8 +111,9 @@ class BusinessServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RevokeApiKey(self, request, context):
-        """Revokes an API key, which has stopped working when the response arrives. The default key cannot
-        be revoked, but replaced with `change_api_key`. Revoking a revoked key changes nothing.
+        """Revokes an API key, which has stopped working when the response arrives. So have the keys that it
+        replaced, also in their grace period. The default key cannot be revoked, but replaced with
+        `change_api_key`. Revoking a revoked key changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

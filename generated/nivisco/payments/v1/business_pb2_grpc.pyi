@@ -52,8 +52,9 @@ class BusinessServiceStub:
     newest. Keys that ended are listed until their room is needed.
     """
     RevokeApiKey: _grpc.UnaryUnaryMultiCallable[_business_pb2.RevokeApiKeyRequest, _business_pb2.RevokeApiKeyResponse]
-    """Revokes an API key, which has stopped working when the response arrives. The default key cannot
-    be revoked, but replaced with `change_api_key`. Revoking a revoked key changes nothing.
+    """Revokes an API key, which has stopped working when the response arrives. So have the keys that it
+    replaced, also in their grace period. The default key cannot be revoked, but replaced with
+    `change_api_key`. Revoking a revoked key changes nothing.
     """
 
 @_typing.type_check_only
@@ -80,8 +81,9 @@ class BusinessServiceAsyncStub(BusinessServiceStub):
     newest. Keys that ended are listed until their room is needed.
     """
     RevokeApiKey: _aio.UnaryUnaryMultiCallable[_business_pb2.RevokeApiKeyRequest, _business_pb2.RevokeApiKeyResponse]  # type: ignore[assignment]
-    """Revokes an API key, which has stopped working when the response arrives. The default key cannot
-    be revoked, but replaced with `change_api_key`. Revoking a revoked key changes nothing.
+    """Revokes an API key, which has stopped working when the response arrives. So have the keys that it
+    replaced, also in their grace period. The default key cannot be revoked, but replaced with
+    `change_api_key`. Revoking a revoked key changes nothing.
     """
 
 class BusinessServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -141,8 +143,9 @@ class BusinessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _business_pb2.RevokeApiKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_business_pb2.RevokeApiKeyResponse, _abc.Awaitable[_business_pb2.RevokeApiKeyResponse]]:
-        """Revokes an API key, which has stopped working when the response arrives. The default key cannot
-        be revoked, but replaced with `change_api_key`. Revoking a revoked key changes nothing.
+        """Revokes an API key, which has stopped working when the response arrives. So have the keys that it
+        replaced, also in their grace period. The default key cannot be revoked, but replaced with
+        `change_api_key`. Revoking a revoked key changes nothing.
         """
 
 def add_BusinessServiceServicer_to_server(servicer: BusinessServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
