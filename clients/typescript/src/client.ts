@@ -148,8 +148,8 @@ export class Nivisco {
   /**
    * Revokes an API key, which has stopped working when the response arrives.
    *
-   * The default key cannot be revoked, but replaced with `change_api_key`. Revoking a
-   * revoked key changes nothing.
+   * So have the keys that it replaced, also in their grace period. The default key cannot
+   * be revoked, but replaced with `change_api_key`. Revoking a revoked key changes nothing.
    *
    * @throws ApiError with the code API_KEY_NOT_FOUND, API_KEY_STATE or one of every action.
    * @throws NiviscoError if the call did not succeed.

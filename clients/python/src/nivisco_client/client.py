@@ -284,8 +284,9 @@ class Nivisco(Connection):
     ) -> RevokeApiKeyResult:
         """Revokes an API key, which has stopped working when the response arrives.
 
-        The default key cannot be revoked, but replaced with `change_api_key`. Revoking a
-        revoked key changes nothing.
+        So have the keys that it replaced, also in their grace period. The default key
+        cannot be revoked, but replaced with `change_api_key`. Revoking a revoked key
+        changes nothing.
 
         Args:
             key_id: Id of the key, `KEY-…`. Must be 1 to 64 printable characters without
