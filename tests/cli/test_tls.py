@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.core_access import core_client
 from tests.certificates import Authority, Issued
 from tests.processes import Running, Start, serving_line
 from tests.tls_probing import Address, pinned, shake_hands
@@ -273,3 +274,17 @@ def test_unsafe_settings_are_refused(start: Start, case: str) -> None:
     assert process.wait() == 2
     assert message in process.printed
     assert "Traceback" not in process.printed
+
+
+@pytest.mark.parametrize(("setting", "name"), [("", "core.internal"), ("other", "other")])
+async def test_a_core_found_by_its_name_is_verified_by_that_name(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch, setting: str, name: str
+) -> None:
+    certificate = authority.issue("client")
+    for key, value in client_tls(authority, certificate).items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.setenv("NIVISCO_CORE_TLS_SERVER_NAME", setting)
+    client = core_client("127.0.0.1:50051", "core.internal")
+    assert client._tls is not None
+    assert client._tls.channel_options() == [("grpc.default_authority", name)]
+    await client.close()
