@@ -45,7 +45,11 @@ class CardFollower:
             "gateway": gateway,
             "gateway_card_id": gateway_card_id,
         }
-        opened = self._database.transaction() if is_removal else self._database.read()
+        opened = (
+            self._database.transaction("cards.remove_again")
+            if is_removal
+            else self._database.read()
+        )
         async with opened as transaction:
             if is_removal:  # before the card is read, which an import may restore at this moment
                 await store.remove_again(transaction, **ids)

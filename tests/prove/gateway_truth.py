@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from core.gateways.authorize.requests import AUTHORIZATION
 from core.gateways.stripe.responses import PAYMENT_ID_KEY
 from sandbox.authorize.calls import (
     AUTHORIZED,
@@ -130,7 +131,9 @@ def _authorize_status(transaction: Row) -> str:
             return "held_for_review"
         case status if status == AUTHORIZED:
             return "authorized"
-        case "voided" | "expired":
+        case "voided":
+            return "voided"
+        case "expired" if transaction["type"] == AUTHORIZATION:  # any other one was in review
             return "voided"
         case _:
             return "declined"

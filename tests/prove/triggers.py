@@ -146,6 +146,7 @@ _TRIGGERS: Final = {
     "recurring.end": _JOB,
     "cards.follow": Trigger(CARD_RENEWAL, has_webhooks=True),
     "cards.keep_set_up": Trigger(CARD_SET_UP, has_webhooks=True),
+    "cards.remove_again": Trigger("remove_card", has_webhooks=True),
     "webhooks.receive": Trigger(GATEWAY_EVENT, has_webhooks=True),
     "webhooks.store": Trigger(POISON_EVENT),
     "webhooks.take_due": Trigger(FOREIGN_EVENT, has_webhooks=True),
