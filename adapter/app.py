@@ -35,7 +35,8 @@ from rpc.client import CoreClient
 from rpc.metadata import request_id
 from rpc.request_log import log_request
 from transcoding import json_responses
-from transcoding.actions import build_catalogue
+from transcoding.actions import ACTIONS_PATH, build_catalogue
+from transcoding.field_problems import did_you_mean
 from transcoding.json_responses import JsonResponse
 
 if TYPE_CHECKING:  # slow to import, and off by default
@@ -53,6 +54,7 @@ Handler: TypeAlias = Callable[[web.BaseRequest, LogFields], Awaitable[Response]]
 Handlers: TypeAlias = Mapping[str, Handler]
 """The handlers of a path by their methods."""
 
+_NO_PATH = "Nothing is served at this path"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _WEBHOOK = re.compile(rf"/webhooks/({'|'.join(GATEWAYS)})/([^{{}}/]+)/?")
 """Paths of webhooks: gateway and business."""
@@ -77,12 +79,16 @@ class App:
         """
         self._core = core
         self._stopping = stopping
-        self._endpoint = Endpoint(core, build_catalogue(), settings)
+        self._catalogue = build_catalogue()
+        self._endpoint = Endpoint(core, self._catalogue, settings)
         self.metrics = AdapterMetrics(lambda: self._endpoint.in_flight)
         self._webhooks = Webhooks(core, settings)
         self._is_tls = settings.tls is not None
         self._trusted = settings.trusted_proxies if settings.tls is None else ()
         self._handlers: dict[str, Handlers] = {"/": {HTTPMethod.POST: self._post}}
+        for name in self._catalogue:
+            for path in with_slash(ACTIONS_PATH + name):
+                self._handlers[path] = {HTTPMethod.POST: partial(self._post, action=name)}
         for path in with_slash("/healthz"):
             self._handlers[path] = _get_and_head(self._alive)
         for path in with_slash("/readyz"):
@@ -138,10 +144,11 @@ class App:
             response = json_response(json_responses.PROXY_ONLY)
             response.force_close()
             return response
-        handlers = self._find(request.rel_url.path_safe)
+        path = request.rel_url.path_safe
+        handlers = self._find(path)
         if handlers is None:
             return json_response(
-                json_responses.error_response("UNKNOWN_PATH", "Nothing is served at this path")
+                json_responses.error_response("UNKNOWN_PATH", _NO_PATH + self._did_you_mean(path))
             )
         handler = handlers.get(request.method)
         return await handler(request, fields) if handler else method_not_allowed(*handlers)
@@ -154,8 +161,16 @@ class App:
             return {HTTPMethod.POST: partial(self._webhook, gateway, business_id)}
         return handlers
 
-    async def _post(self, request: web.BaseRequest, fields: LogFields) -> Response:
-        return json_response(await self._endpoint.handle(request, fields))
+    def _did_you_mean(self, path: str) -> str:
+        """Return the name of an action that resembles that of a path, as a question, or nothing."""
+        if not path.startswith(ACTIONS_PATH):
+            return ""
+        return did_you_mean(path.removeprefix(ACTIONS_PATH).rstrip("/"), self._catalogue)
+
+    async def _post(
+        self, request: web.BaseRequest, fields: LogFields, action: str | None = None
+    ) -> Response:
+        return json_response(await self._endpoint.handle(request, fields, action))
 
     async def _webhook(
         self, gateway: str, business_id: str, request: web.BaseRequest, fields: LogFields

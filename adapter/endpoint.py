@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 import grpc
-from aiohttp import web
+from aiohttp import hdrs, web
 from google.protobuf.message import Message
 
 from adapter.body import BodyTooLarge, BodyTooSlow, read_body
@@ -24,9 +24,11 @@ from transcoding.actions import ACTION_KEY, Action
 from transcoding.envelope import (
     IDEMPOTENCY_HEADER,
     MAX_BODY_BYTES,
+    CredentialsDiffer,
     CredentialsMalformed,
     CredentialsMissing,
     Envelope,
+    read_action_request,
     read_envelope,
 )
 from transcoding.field_problems import FieldProblems, did_you_mean
@@ -40,6 +42,7 @@ VALIDATE_BUSINESS = "validate_business"
 """The action that only checks the credentials."""
 _KEY = re.compile(r"[ -~]{1,64}")
 _KEYS_DIFFER = f"has another value in the `{IDEMPOTENCY_HEADER}` header: send one of them"
+_CREDENTIALS_DIFFER = "has another value in the `Authorization` header: send one of them"
 _MAYBE_UNAUTHENTICATED = frozenset(
     {"INVALID_CREDENTIALS", "INTERNAL", "SERVICE_UNAVAILABLE", "OUTCOME_UNKNOWN"}
 )
@@ -70,11 +73,17 @@ class Endpoint:
         """How many requests are being worked on, of the settings' `max_in_flight`."""
         return self._in_flight
 
-    async def handle(self, request: web.BaseRequest, log_fields: dict[str, str]) -> JsonResponse:
+    async def handle(
+        self, request: web.BaseRequest, log_fields: dict[str, str], action: str | None = None
+    ) -> JsonResponse:
         """Return the response to one POST; adds `action` and `business_id` to the log fields.
 
-        The body is read as JSON whatever its Content-Type is: the credentials are in the body, so a
-        page in a browser cannot act for anybody.
+        Without `action`, the body is an envelope. With it, that of the request's path, the body has
+        its fields, and the credentials may be in the `Authorization` header.
+
+        The body is read as JSON whatever its Content-Type is: a page in a browser cannot act for
+        anybody. The credentials are in the body, or in a header that a browser adds by itself only
+        if a response has asked for it with `WWW-Authenticate`, which none does.
 
         Only requests whose body has arrived count as in flight, so that slow senders cannot lock
         others out.
@@ -89,7 +98,11 @@ class Endpoint:
                 return json_responses.error_response(
                     "RATE_LIMITED", "Too many requests at once", retry_after_seconds=1
                 )
-            envelope = read_envelope(body)
+            if action is None:
+                envelope = read_envelope(body)
+            else:
+                header = request.headers.get(hdrs.AUTHORIZATION)
+                envelope = read_action_request(body, action, header)
         except BodyTooLarge:
             return json_responses.error_response(
                 "BODY_TOO_LARGE", "The request body is larger than 64 KiB"
@@ -102,6 +115,10 @@ class Endpoint:
             return json_responses.CREDENTIALS_MISSING
         except CredentialsMalformed:
             return json_responses.CREDENTIALS_INVALID
+        except CredentialsDiffer as error:
+            return json_responses.invalid_fields(
+                [FieldProblem(name, _CREDENTIALS_DIFFER) for name in error.names]
+            )
         self._in_flight += 1
         try:
             keys = request.headers.getall(IDEMPOTENCY_HEADER, [])

@@ -24,6 +24,8 @@ from transcoding.schema import (
 BUSINESS_ID_KEY = "business_id"
 API_KEY_KEY = "api_key"
 ACTION_KEY = "action"
+ACTIONS_PATH = "/v1/"
+"""URL path before the name of an action, whose fields alone are the body there."""
 _ENVELOPE_KEYS = (BUSINESS_ID_KEY, API_KEY_KEY, ACTION_KEY)
 _INDEX = re.compile(r"\[[0-9]+\]")
 

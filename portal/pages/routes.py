@@ -5,6 +5,7 @@ from portal.pages.live_test import actions_document, live_test_page
 from portal.pages.rendering import asset_documents, page
 from portal.reference.build import reference
 from portal.reference.openapi import openapi_text
+from portal.reference.openapi_v1 import openapi_v1_text
 
 
 def documents() -> dict[str, Document]:
@@ -19,6 +20,7 @@ def documents() -> dict[str, Document]:
         "/docs": page("docs.html", reference=described),
         "/live-test": live_test_page(described),
         "/openapi.json": Document("openapi.json", openapi_text(described).encode()),
+        "/openapi-v1.json": Document("openapi-v1.json", openapi_v1_text(described).encode()),
     }
     files = (actions_document(described), *asset_documents().values())
     return {

@@ -95,7 +95,14 @@ def _field(field: FieldDescriptor, prefix: str, *, is_request: bool) -> Field:
         limits=_limits(rules) if is_request else NO_LIMITS,
         includes_the_day=kind is Kind.TIME and includes_end_of_day(field),
         fields=inner,
+        type_name=_type_name(field, kind),
     )
+
+
+def _type_name(field: FieldDescriptor, kind: Kind) -> str:
+    if field.enum_type is not None:
+        return field.enum_type.full_name
+    return field.message_type.full_name if kind is Kind.OBJECT and field.message_type else ""
 
 
 def _kind(field: FieldDescriptor) -> Kind:

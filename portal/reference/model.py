@@ -121,6 +121,8 @@ class Field:
     """Whether a date without a time means the end of that day."""
     fields: tuple["Field", ...] = ()
     """Fields of an object."""
+    type_name: str = ""
+    """Full name of the schema's message or enum, for an object or a word."""
 
     def flattened(self) -> tuple["Field", ...]:
         """Return this field and all nested ones, outer ones first."""

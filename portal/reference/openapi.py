@@ -28,7 +28,7 @@ _ABOUT = (
     "schema of its response, `x-errors` lists its error codes, and `x-scope` is the scope that its "
     "API key needs.\n\n"
 )
-_STATUS_PHRASES = {
+STATUS_PHRASES = {
     400: "The request is malformed. `fields` lists the invalid fields.",
     401: "The credentials are invalid.",
     402: "The payment was declined, needs authentication, or exceeds the wallet's balance.",
@@ -45,7 +45,7 @@ _STATUS_PHRASES = {
     503: "Nothing was done. Repeat the same request.",
     504: "The outcome is unknown. Repeat the same request to resume it.",
 }
-_HEADERS = {
+HEADERS = {
     "X-Request-Id": {
         "description": "The id of the request, to quote to support.",
         "schema": {"type": "string"},
@@ -63,6 +63,17 @@ _HEADERS = {
         "schema": {"type": "integer", "minimum": 1},
     },
 }
+ERROR_TEXTS = {
+    "error": "Human-readable message.",
+    "details": "Request id to quote to support, for an internal server error.",
+    "decline_code": "The gateway's decline code, for a declined card.",
+    "transaction_id": "The gateway's id of the payment, if there is one.",
+    "payment_id": "Id of the payment, `PAY-…`, if there is one.",
+    "client_secret": "Secret for the customer's authentication with the bank.",
+    "payment_status": "Status of the payment, which does not allow the action.",
+    "refund_id": "Id of the refund, if there is one.",
+}
+"""Keys of an error whose values are strings, with their descriptions."""
 
 
 def openapi_text(reference: Reference) -> str:
@@ -87,9 +98,10 @@ def openapi(reference: Reference) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/", "description": "The host that serves this document."}],
+        "security": [],  # the credentials are in the body
         "tags": [{"name": c.name, "description": c.description} for c in reference.categories],
         "paths": {"/": {"post": _operation(reference, actions)}},
-        "components": {"schemas": schemas, "headers": _HEADERS},
+        "components": {"schemas": schemas, "headers": HEADERS},
     }
 
 
@@ -144,7 +156,7 @@ def _error_responses(reference: Reference, status: int) -> _Schema:
         codes = {"code": {"enum": [error.reason for error in reasons]}}
         schema = {"allOf": [schema], "properties": codes}
     return {
-        "description": "\n".join([_STATUS_PHRASES[status], "", *lines]),
+        "description": "\n".join([STATUS_PHRASES[status], "", *lines]),
         "headers": _headers("X-Request-Id", "X-Error-Code", "Idempotency-Replayed", "Retry-After"),
         "content": {"application/json": {"schema": schema}},
     }
@@ -155,14 +167,6 @@ def _headers(*names: str) -> _Schema:
 
 
 def _error(reference: Reference) -> _Schema:
-    texts = {
-        "error": "Human-readable message.",
-        "details": "Request id to quote to support, for an internal server error.",
-        "decline_code": "The gateway's decline code, for a declined card.",
-        "transaction_id": "The gateway's id of the payment, if there is one.",
-        "payment_id": "Id of the payment, `PAY-…`, if there is one.",
-        "client_secret": "Secret for the customer's authentication with the bank.",
-    }
     problem = {"field": {"type": "string"}, "description": {"type": "string"}}
     return {
         "type": "object",
@@ -180,7 +184,7 @@ def _error(reference: Reference) -> _Schema:
                 "description": "The invalid fields, each with its problem.",
                 "items": {"type": "object", "required": [*problem], "properties": problem},
             },
-            **{name: {"type": "string", "description": text} for name, text in texts.items()},
+            **{name: {"type": "string", "description": text} for name, text in ERROR_TEXTS.items()},
         },
     }
 
@@ -287,21 +291,22 @@ def _item(field: Field, *, is_request: bool) -> _Schema:
         return _time(is_request=is_request)
     if field.kind is Kind.MAP:
         return _map(field.limits)
-    return {"type": field.kind.value} | _rules(field.limits)
+    return {"type": field.kind.value} | field_limits(field.limits)
 
 
 def _map(limits: Limits) -> _Schema:
     """Return the schema of an object of strings."""
-    values: _Schema = {"type": "string"} | (_rules(limits.values) if limits.values else {})
+    values: _Schema = {"type": "string"} | (field_limits(limits.values) if limits.values else {})
     schema: _Schema = {"type": "object", "additionalProperties": values}
     if limits.max_pairs is not None:
         schema["maxProperties"] = limits.max_pairs
     if limits.keys:
-        schema["propertyNames"] = _rules(limits.keys)
+        schema["propertyNames"] = field_limits(limits.keys)
     return schema
 
 
-def _rules(limits: Limits) -> _Schema:
+def field_limits(limits: Limits) -> dict[str, Any]:
+    """Return the limits of a string or an integer as keywords of a schema."""
     rules = {
         "minimum": limits.minimum,
         "maximum": limits.maximum,

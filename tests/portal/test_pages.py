@@ -131,6 +131,7 @@ async def test_linked_files_are_served_with_their_type(client: AdapterClient) ->
         ("docs", "text/html"),
         ("live-test", "text/html"),
         ("openapi.json", "application/json"),
+        ("openapi-v1.json", "application/json"),
     ],
 )
 async def test_a_page_is_sent_once_and_then_revalidated(
