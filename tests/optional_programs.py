@@ -61,6 +61,12 @@ _PROGRAMS: Mapping[str, Program] = {
     ),
     "curl": Program("curl", lambda: shutil.which("curl") is not None, "apt-get install curl"),
     "node": Program(f"Node {_OLDEST_NODE}+", _has_node, "apt-get install nodejs npm"),
+    "go": Program("Go", lambda: shutil.which("go") is not None, "apt-get install golang-go"),
+    "java": Program(
+        "a Java compiler",
+        lambda: shutil.which("javac") is not None and shutil.which("java") is not None,
+        "apt-get install default-jdk-headless",
+    ),
     "mount namespaces": Program(
         "mount namespaces and root",
         lambda: os.geteuid() == 0 and _printed("unshare", "--mount", "--pid", "--fork", "id") != "",

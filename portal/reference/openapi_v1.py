@@ -285,8 +285,9 @@ class _Schemas:
         if field.repeated:
             item = {"type": "array", "items": item}
         elif "$ref" in item:
-            # What is beside a $ref is ignored. Generators take `nullable` beside `allOf` as meant.
-            item = {"allOf": [item]}
+            # What is beside a $ref is ignored, and `nullable` needs a type.
+            kind = "object" if field.kind is Kind.OBJECT else "string"
+            item = {"type": kind, "allOf": [item]}
         nullable = {"nullable": True} if field.nullable else {}
         return item | nullable | {"description": field.description}
 
