@@ -22,6 +22,7 @@ FOR_A_YEAR: Final = "public, max-age=31536000, immutable"
 MEDIA_TYPES: Final = {
     ".css": "text/css",
     ".html": "text/html",
+    ".http": "text/plain",
     ".js": "text/javascript",
     ".json": "application/json",
     ".svg": "image/svg+xml",

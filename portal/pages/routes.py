@@ -1,4 +1,4 @@
-"""The addresses of the pages, their files, and the OpenAPI document."""
+"""The addresses of the pages, their files, and the documents for programs."""
 
 from portal.pages.documents import ASSETS, Document
 from portal.pages.live_test import actions_document, live_test_page
@@ -6,6 +6,7 @@ from portal.pages.rendering import asset_documents, page
 from portal.reference.build import reference
 from portal.reference.openapi import openapi_text
 from portal.reference.openapi_v1 import openapi_v1_text
+from portal.reference.request_files import http_file_text, postman_text
 
 
 def documents() -> dict[str, Document]:
@@ -21,6 +22,8 @@ def documents() -> dict[str, Document]:
         "/live-test": live_test_page(described),
         "/openapi.json": Document("openapi.json", openapi_text(described).encode()),
         "/openapi-v1.json": Document("openapi-v1.json", openapi_v1_text(described).encode()),
+        "/postman.json": Document("postman.json", postman_text(described).encode()),
+        "/nivisco.http": Document("nivisco.http", http_file_text(described).encode()),
     }
     files = (actions_document(described), *asset_documents().values())
     return {

@@ -132,6 +132,8 @@ async def test_linked_files_are_served_with_their_type(client: AdapterClient) ->
         ("live-test", "text/html"),
         ("openapi.json", "application/json"),
         ("openapi-v1.json", "application/json"),
+        ("postman.json", "application/json"),
+        ("nivisco.http", "text/plain"),
     ],
 )
 async def test_a_page_is_sent_once_and_then_revalidated(
