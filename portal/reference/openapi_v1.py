@@ -118,12 +118,15 @@ def _statuses(reference: Reference, action: Action) -> list[int]:
 def _operation(reference: Reference, action: Action) -> _Schema:
     errors = (*action.errors, *action.general_errors)
     codes = ", ".join(f"`{error.reason}`" for error in errors if error.has_code)
-    scope = f"\n\nThe API key needs the scope `{action.key_scope}`." if action.key_scope else ""
+    paragraphs = [action.description.removeprefix(action.summary).strip()]
+    if action.key_scope:
+        paragraphs.append(f"The API key needs the scope `{action.key_scope}`.")
+    paragraphs.append(f"Codes of errors: {codes}.")
     operation: _Schema = {
         "operationId": action.name,
         "tags": [action.category],
         "summary": action.summary.removesuffix("."),
-        "description": f"{action.description}{scope}\n\nCodes of errors: {codes}.",
+        "description": "\n\n".join(filter(None, paragraphs)),
         "requestBody": {
             "required": True,
             "content": {_JSON: {"schema": _ref(request_name(action))}},
