@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from functools import cache
+from importlib.metadata import version
 from importlib.resources import files
 
 import jinja2
@@ -61,6 +62,7 @@ def _environment() -> jinja2.Environment:
         "asset": _asset_address,
         "full_request": full_request,
         "sample_endpoint": SAMPLE_ENDPOINT,
+        "version": version("nivisco"),
     }
     return environment
 

@@ -1,4 +1,7 @@
-"""The addresses of the pages, their files, and the OpenAPI document."""
+"""The pages and the OpenAPI document by their addresses, and pages that are answers."""
+
+from dataclasses import dataclass
+from http import HTTPStatus
 
 from portal.pages.documents import ASSETS, Document
 from portal.pages.live_test import actions_document, live_test_page
@@ -16,6 +19,7 @@ def documents() -> dict[str, Document]:
     """
     described = reference()
     pages = {
+        "/portal": home_page(),
         "/docs": page("docs.html", reference=described),
         "/live-test": live_test_page(described),
         "/openapi.json": Document("openapi.json", openapi_text(described).encode()),
@@ -25,6 +29,45 @@ def documents() -> dict[str, Document]:
         **{path: document for each, document in pages.items() for path in with_slash(each)},
         **{ASSETS + document.name: document for document in files},
     }
+
+
+@dataclass(frozen=True)
+class AnsweredPages:
+    """Pages that depend on a request or on the core, each rendered once."""
+
+    home: Document
+    """Also the body of the 405 at `/`."""
+    status: dict[bool, Document]
+    """By whether the core and its database answer."""
+    errors: dict[int, Document]
+    """By HTTP status."""
+
+
+def answered_pages() -> AnsweredPages:
+    """Return the pages without a fixed answer of their own.
+
+    Raises:
+        SchemaError: the reference cannot be built from the schema.
+        FileNotFoundError: `make generate` has not written the comments.
+    """
+    return AnsweredPages(
+        home=home_page(),
+        status={is_ready: page("status.html", is_ready=is_ready) for is_ready in (True, False)},
+        errors={
+            int(status): page("error.html", status=int(status), phrase=status.phrase)
+            for status in (
+                HTTPStatus.FORBIDDEN,
+                HTTPStatus.NOT_FOUND,
+                HTTPStatus.METHOD_NOT_ALLOWED,
+                HTTPStatus.INTERNAL_SERVER_ERROR,
+            )
+        },
+    )
+
+
+def home_page() -> Document:
+    """Return the first page of the portal."""
+    return page("home.html", reference=reference())
 
 
 def with_slash(path: str) -> tuple[str, str]:

@@ -1,17 +1,7 @@
 // Copy buttons, search and URLs of the reference, which also works without them.
 
 import { all, keepInView, offerContents, offerSearch } from "./contents.js";
-import { offerCopy } from "./copying.js";
-
-function showOwnAddress() {
-  for (const place of all("[data-endpoint]")) place.textContent = `${location.origin}/`;
-}
-
-function offerCopies() {
-  for (const button of all("[data-copy]")) {
-    offerCopy(button, () => document.getElementById(button.dataset.copy).textContent);
-  }
-}
+import "./samples.js";
 
 function searchable(link) {
   const entry = document.getElementById(link.hash.slice(1));
@@ -39,8 +29,6 @@ function markCurrent() {
   for (const entry of all("[data-entry]")) observer.observe(entry);
 }
 
-showOwnAddress();
-offerCopies();
 offerContents();
 offerSearch(searchable);
 markCurrent();
