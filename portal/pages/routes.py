@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from portal.pages.documents import ASSETS, Document
-from portal.pages.live_test import actions_document, live_test_page
+from portal.pages.live_test import actions_address, actions_document, live_test_page
 from portal.pages.rendering import asset_documents, page
 from portal.reference.build import reference
 from portal.reference.openapi import openapi_text
@@ -20,7 +20,7 @@ def documents() -> dict[str, Document]:
     described = reference()
     pages = {
         "/portal": home_page(),
-        "/docs": page("docs.html", reference=described),
+        "/docs": page("docs.html", reference=described, actions_address=actions_address(described)),
         "/live-test": live_test_page(described),
         "/openapi.json": Document("openapi.json", openapi_text(described).encode()),
     }
@@ -67,7 +67,8 @@ def answered_pages() -> AnsweredPages:
 
 def home_page() -> Document:
     """Return the first page of the portal."""
-    return page("home.html", reference=reference())
+    described = reference()
+    return page("home.html", reference=described, actions_address=actions_address(described))
 
 
 def with_slash(path: str) -> tuple[str, str]:

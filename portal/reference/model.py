@@ -1,10 +1,13 @@
 """The data types of the reference."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from transcoding.schema import ENV_KEY
+
+_NUMBER = re.compile(r"\d+")
 
 
 class Kind(StrEnum):
@@ -125,6 +128,15 @@ class Field:
     def flattened(self) -> tuple["Field", ...]:
         """Return this field and all nested ones, outer ones first."""
         return (self, *(inner for field in self.fields for inner in field.flattened()))
+
+    def other_limits(self) -> tuple[str, ...]:
+        """Return the sentences of the limits, without those whose numbers the description has."""
+        said = set(_NUMBER.findall(self.description))
+        return tuple(
+            each
+            for each in self.limits.sentences()
+            if not (found := set(_NUMBER.findall(each))) or found - said
+        )
 
 
 @dataclass(frozen=True, slots=True)

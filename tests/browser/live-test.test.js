@@ -210,7 +210,7 @@ test("keys are in no storage, address, history or copy, unless a copy is to have
       document.documentElement.outerHTML, await indexedDB.databases(), await caches.keys(),
     ]));
     assert.ok(!kept.includes(BUSINESS.api_key));
-    for (const [tab, part] of [["cURL", "--data-binary"], ["PHP", "curl_init"], ["Python", "urllib"], ["JavaScript", "fetch"]]) {
+    for (const [tab, part] of [["cURL", "--data-binary"], ["Python", "nivisco_client"], ["PHP", "Nivisco\\Client"], ["TypeScript", "@nivisco/client"]]) {
       await page.getByRole("tab", { name: tab }).click();
       await page.getByRole("tabpanel").getByText(part).waitFor();
       await page.locator("#copy-request").click();
@@ -304,7 +304,8 @@ test("the list is searched by names and fields from the keyboard", async () => {
     await page.locator("#send").waitFor();
     await page.keyboard.press("/");
     await page.keyboard.type("payment_method_token");
-    assert.deepEqual(await page.locator("nav.contents li:visible").allTextContents(), ["create_stripe_customer"]);
+    assert.deepEqual(await page.locator("nav.contents li:visible a.action").allTextContents(), ["create_stripe_customer"]);
+    assert.equal(await page.locator("nav.contents li:visible mark").textContent(), "payment_method_token");
     await page.keyboard.press("Enter");
     await page.getByRole("heading", { name: "create_stripe_customer", exact: true }).waitFor();
     await page.getByRole("link", { name: "Skip to content" }).focus();

@@ -22,7 +22,7 @@ from rpc.catalogue import secret_names
 from tests.adapter.running import AdapterClient
 
 ACTIONS = reference().actions()
-DOCS = page("docs.html", reference=reference()).body.decode()
+DOCS = documents()["/docs"].body.decode()
 
 
 class Parsed(HTMLParser):

@@ -3,10 +3,15 @@
 import { all, keepInView, offerContents, offerSearch } from "./contents.js";
 import "./samples.js";
 
+const line = (part) => part.textContent.replace(/\s+/g, " ").trim();
+
 function searchable(link) {
   const entry = document.getElementById(link.hash.slice(1));
-  if (!entry?.querySelector(".samples")) return entry?.textContent ?? "";
-  return all(".text .lead, .text .fields td, .text .reasons li", entry).map((part) => part.textContent).join(" ");
+  if (entry === null) return [];
+  const ofText = all("p:not(.general, .try, .limits, .rpc), .text > ul:not(.reasons) li", entry).map((part) => ({ text: line(part), hash: link.hash }));
+  const ofRows = all("tr[id]", entry).map((row) => ({ text: line(row), hash: `#${row.id}` }));
+  const ofErrors = all(".reasons li", entry).map((error) => ({ text: line(error), hash: link.hash }));
+  return [...ofText, ...ofRows, ...ofErrors];
 }
 
 function markCurrent() {

@@ -163,9 +163,8 @@ function marks(field) {
 }
 
 function about(field) {
-  const isDescribed = (limit) => limit.match(/\d+/g)?.every((number) => field.description.includes(number));
-  const limits = field.limits.filter((limit) => !isDescribed(limit));
-  return prose(limits.length ? `${field.description} ${sentence(limits.join("; "))}` : field.description);
+  const { description, limits } = field;
+  return prose(limits.length ? `${description} ${sentence(limits.join("; "))}` : description);
 }
 
 function control(field, id) {

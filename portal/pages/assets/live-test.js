@@ -31,6 +31,7 @@ class LiveTest {
     this.panel = new RequestPanel({
       onEdit: (request) => this.take(request),
       onEnvelope: (envelope) => this.takeEnvelope(envelope),
+      action: () => this.action,
       envelope: (withKeys) => this.envelopeToShow(withKeys),
       address: ADDRESS,
     });
@@ -329,7 +330,8 @@ async function begin() {
   offerContents();
   offerSearch((link) => {
     const action = page.actions.get(link.hash.slice(1));
-    return [action.category, ...leaves(action.fields).map((field) => field.path)].join(" ");
+    const parts = [action.category, action.description, ...leaves(action.fields).map((field) => field.path)];
+    return parts.map((text) => ({ text, hash: link.hash }));
   });
   offerCopy(at("copy-request"), () => page.panel.text);
   offerCopy(at("copy-response"), () => page.response.text);
