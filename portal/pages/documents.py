@@ -65,7 +65,7 @@ class Document:
     def respond(self, request: web.BaseRequest) -> Content:
         """Return the document, or 304 if the client has this version."""
         is_named = request.query.get("v") == self.version
-        headers = {
+        headers: dict[str, str] = {
             hdrs.ETAG: f'W/"{self.version}"',
             hdrs.VARY: hdrs.ACCEPT_ENCODING,
             hdrs.CACHE_CONTROL: FOR_A_YEAR if is_named else REVALIDATED,
@@ -77,7 +77,7 @@ class Document:
 
     def respond_as(self, request: web.BaseRequest, status: int) -> Content:
         """Return the document with this status, as an answer that no cache may keep."""
-        return self._whole(request, status, {hdrs.VARY: f"{hdrs.ACCEPT}, {hdrs.ACCEPT_ENCODING}"})
+        return self._whole(request, status, {"Vary": f"{hdrs.ACCEPT}, {hdrs.ACCEPT_ENCODING}"})
 
     def _whole(self, request: web.BaseRequest, status: int, headers: dict[str, str]) -> Content:
         body = self.body

@@ -11,6 +11,7 @@ from google.protobuf.descriptor import Descriptor
 from portal.pages.documents import ASSETS, Document
 from portal.pages.rendering import page
 from portal.reference.model import Action, Field, Kind, Reference
+from portal.reference.testing import Card, authorize_cards, stripe_cards
 from rpc.catalogue import secret_names
 from transcoding import exact_json
 from transcoding.actions import build_catalogue
@@ -23,9 +24,23 @@ def actions_document(reference: Reference) -> Document:
     """Return the actions and the names of secrets as JSON for the page."""
     content = {
         "secrets": sorted(secret_names()),
+        "cards": {
+            "payment_method_token": [
+                _choice(card, card.token) for card in stripe_cards() if card.token
+            ],
+            "payment_profile.card_number": [
+                _choice(card, card.number) for card in authorize_cards()
+            ],
+        },
         "actions": [_action(action) for action in reference.actions().values()],
     }
     return Document("actions.json", json.dumps(content, ensure_ascii=False).encode())
+
+
+def _choice(card: Card, value: str) -> dict[str, str]:
+    """Return a test card for the list beside the field of this path that takes the value."""
+    label = f"{card.brand} …{card.number[-4:]}, {card.behaviour}"
+    return {"value": value, "label": label, "group": card.group}
 
 
 def live_test_page(reference: Reference) -> Document:

@@ -7,6 +7,9 @@ from enum import StrEnum
 
 from transcoding.schema import ENV_KEY
 
+_MOVE_MONEY = frozenset({"Payments", "Refunds", "Wallet", "Recurring"})
+"""Categories whose writes move money, unless they are in `_MOVES_NOTHING`."""
+_MOVES_NOTHING = frozenset({"pause_recurring", "cancel_recurring", "skip_next"})
 _NUMBER = re.compile(r"\d+")
 
 
@@ -210,9 +213,8 @@ class Action:
 
     @property
     def moves_money(self) -> bool:
-        """Whether it is mutating and has an amount."""
-        fields = (f for top in self.request for f in top.flattened())
-        return self.mutates and any(f.kind is Kind.AMOUNT for f in fields)
+        """Whether it can move money, at once or later."""
+        return self.mutates and self.category in _MOVE_MONEY and self.name not in _MOVES_NOTHING
 
 
 @dataclass(frozen=True, slots=True)
