@@ -6,6 +6,7 @@ from http import HTTPStatus
 from portal.pages.documents import ASSETS, Document
 from portal.pages.live_test import actions_address, actions_document, live_test_page
 from portal.pages.rendering import asset_documents, page
+from portal.reference import testing
 from portal.reference.build import reference
 from portal.reference.openapi import openapi_text
 
@@ -20,6 +21,14 @@ def documents() -> dict[str, Document]:
     described = reference()
     pages = {
         "/portal": home_page(),
+        "/guides": page(
+            "guides.html",
+            reference=described,
+            actions_address=actions_address(described),
+            guides=GUIDES,
+            testing=testing,
+        ),
+        "/sdk": page("sdk.html", reference=described, actions_address=actions_address(described)),
         "/docs": page("docs.html", reference=described, actions_address=actions_address(described)),
         "/live-test": live_test_page(described),
         "/openapi.json": Document("openapi.json", openapi_text(described).encode()),
@@ -29,6 +38,21 @@ def documents() -> dict[str, Document]:
         **{path: document for each, document in pages.items() for path in with_slash(each)},
         **{ASSETS + document.name: document for document in files},
     }
+
+
+GUIDES = (
+    ("quickstart", "Quickstart"),
+    ("cards-and-3ds", "Cards and 3-D Secure"),
+    ("wallets", "Wallets"),
+    ("recurring", "Recurring charges"),
+    ("webhooks", "Webhooks"),
+    ("going-live", "Going live"),
+    ("errors", "Errors"),
+    ("idempotency", "Idempotency"),
+    ("versioning", "Versioning"),
+    ("testing", "Testing"),
+)
+"""Anchors and titles, in the order of the page."""
 
 
 @dataclass(frozen=True)

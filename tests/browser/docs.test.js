@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { BASE, NARROW, WIDE, assertFits, assertAccessible, inWindow, startBrowser } from "./window.js";
+import { BASE, ERROR_STATUS, MIDDLE, NARROW, WIDE, assertFits, assertAccessible, inWindow, startBrowser } from "./window.js";
 
 let browser;
 before(async () => { browser = await startBrowser(); });
@@ -20,6 +20,20 @@ for (const [name, size] of [["wide", WIDE], ["narrow", NARROW]]) {
       });
     });
   }
+}
+
+for (const [size, scheme] of [[WIDE, "dark"], [MIDDLE, "light"], [NARROW, "light"]]) {
+  test(`the guides, the libraries, the status and an error are accessible at ${size.width} px`, async () => {
+    await inWindow(browser, { size, scheme, expectedErrors: [ERROR_STATUS] }, async (page) => {
+      for (const path of ["/guides", "/sdk", "/status", "/nothing"]) {
+        await page.goto(`${BASE}${path}`);
+        if (path === "/sdk") await page.locator("#php-sample").getByText("Nivisco\\Client").waitFor();
+        if (path === "/guides") await page.getByRole("tab", { name: "cURL", selected: true }).first().waitFor();
+        await assertAccessible(page, path);
+        await assertFits(page);
+      }
+    });
+  });
 }
 
 test("a search leads to the entry, and the live test to the page beside it", async () => {

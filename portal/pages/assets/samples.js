@@ -25,6 +25,9 @@ class Sample {
     this.action = figure.dataset.sample;
     this.code = figure.querySelector("code");
     this.served = [...this.code.childNodes];
+    this.fixed = figure.dataset.language; // a sample of one language has no tabs
+    this.tabs = [];
+    if (this.fixed) return;
     this.panel = figure.querySelector("pre");
     this.panel.id = `${this.code.id}-panel`;
     this.panel.setAttribute("role", "tabpanel");
@@ -44,14 +47,15 @@ class Sample {
     return tab;
   }
 
-  show(language, actions) {
+  show(chosen, actions) {
+    const language = this.fixed ?? chosen;
     for (const tab of this.tabs) {
       const isShown = tab.id === `${this.code.id}-${language}`;
       tab.setAttribute("aria-selected", String(isShown));
       tab.tabIndex = isShown ? 0 : -1;
       if (isShown) this.panel.setAttribute("aria-labelledby", tab.id);
     }
-    this.panel.removeAttribute("aria-label");
+    this.panel?.removeAttribute("aria-label");
     if (language === "curl") this.code.replaceChildren(...this.served);
     else showParts(this.code, partsOfCode(this.written(language, actions.get(this.action))));
   }
