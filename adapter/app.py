@@ -20,6 +20,7 @@ from adapter.endpoint import Endpoint
 from adapter.metrics import OTHER, AdapterMetrics
 from adapter.plain_http import client_address, is_trusted
 from adapter.responses import (
+    ERROR_CODE_HEADER,
     REQUEST_ID_HEADER,
     Response,
     json_response,
@@ -28,8 +29,8 @@ from adapter.responses import (
 )
 from adapter.settings import AdapterSettings
 from adapter.webhooks import GATEWAYS, Webhooks
-from portal.pages.documents import Document
-from portal.pages.routes import documents, with_slash
+from portal.pages.documents import Document, prefers_html
+from portal.pages.routes import answered_pages, documents, with_slash
 from rpc import tracing
 from rpc.client import CoreClient
 from rpc.metadata import request_id
@@ -55,6 +56,7 @@ Handlers: TypeAlias = Mapping[str, Handler]
 """The handlers of a path by their methods."""
 
 _NO_PATH = "Nothing is served at this path"
+_READS = frozenset({HTTPMethod.GET, HTTPMethod.HEAD})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _WEBHOOK = re.compile(rf"/webhooks/({'|'.join(GATEWAYS)})/([^{{}}/]+)/?")
 """Paths of webhooks: gateway and business."""
@@ -93,8 +95,11 @@ class App:
             self._handlers[path] = _get_and_head(self._alive)
         for path in with_slash("/readyz"):
             self._handlers[path] = _get_and_head(self._ready)
+        for path in with_slash("/status"):
+            self._handlers[path] = _get_and_head(self._status)
         for path, document in documents().items():
             self._handlers[path] = _get_and_head(partial(_show, document))
+        self._pages = answered_pages()
 
     async def handle(self, request: web.BaseRequest) -> Response:
         """Return the response to a request, with its id and the common headers."""
@@ -114,6 +119,7 @@ class App:
         except Exception as error:  # noqa: BLE001 - every bug becomes the documented 500
             log_exception(error)
             response = json_response(json_responses.internal_error(identity))
+            response = self._for_browser(request, response)
         set_common_headers(response, identity, secure=request.secure)
         if self._stopping.is_set() or _withholds_body(request):
             response.force_close()
@@ -141,17 +147,33 @@ class App:
 
     async def _respond(self, request: web.BaseRequest, fields: LogFields) -> Response:
         if self._trusted and not is_trusted(request.remote, self._trusted):
-            response = json_response(json_responses.PROXY_ONLY)
+            response = self._for_browser(request, json_response(json_responses.PROXY_ONLY))
             response.force_close()
             return response
         path = request.rel_url.path_safe
         handlers = self._find(path)
         if handlers is None:
-            return json_response(
-                json_responses.error_response("UNKNOWN_PATH", _NO_PATH + self._did_you_mean(path))
+            unknown = json_responses.error_response(
+                "UNKNOWN_PATH", _NO_PATH + self._did_you_mean(path)
             )
+            return self._for_browser(request, json_response(unknown))
         handler = handlers.get(request.method)
-        return await handler(request, fields) if handler else method_not_allowed(*handlers)
+        if handler is not None:
+            return await handler(request, fields)
+        return self._for_browser(request, method_not_allowed(*handlers))
+
+    def _for_browser(self, request: web.BaseRequest, error: Response) -> Response:
+        """Return the error as a page if a browser asks for one: at `/` the home page."""
+        if request.method not in _READS or not prefers_html(request):
+            return error
+        document = self._pages.errors[error.status]
+        if request.path == "/" and error.status == HTTPStatus.METHOD_NOT_ALLOWED:
+            document = self._pages.home
+        shown = Response(*document.respond_as(request, error.status))
+        for name in (hdrs.ALLOW, ERROR_CODE_HEADER):
+            if name in error.headers:
+                shown.headers[name] = error.headers[name]
+        return shown
 
     def _find(self, path: str) -> Handlers | None:
         """Return what serves a path, which is decoded but for %2F and %25."""
@@ -193,6 +215,16 @@ class App:
         if await self.is_ready():
             return json_response(JsonResponse(200, '{"status":"ready"}'))
         return json_response(JsonResponse(503, '{"status":"not ready"}', retry_after_seconds=1))
+
+    async def _status(self, request: web.BaseRequest, _fields: LogFields) -> Response:
+        """Return what this process knows, with 200 also if the core is not ready: see `/readyz`."""
+        is_ready = await self.is_ready()
+        if prefers_html(request):
+            return Response(*self._pages.status[is_ready].respond_as(request, HTTPStatus.OK))
+        core = "ready" if is_ready else "not ready"
+        response = json_response(JsonResponse(200, f'{{"adapter":"ready","core":"{core}"}}'))
+        response.headers[hdrs.VARY] = hdrs.ACCEPT
+        return response
 
 
 def _get_and_head(handler: Handler) -> Handlers:

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import re
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Final, NamedTuple
@@ -28,6 +29,15 @@ MEDIA_TYPES: Final = {
     ".svg": "image/svg+xml",
 }
 _GZIP_LEVEL = 9
+_NOT_WANTED = re.compile(r"q=0(?:\.0*)?")
+_SAFETY: Final = {
+    hdrs.CONTENT_SECURITY_POLICY: CONTENT_SECURITY_POLICY,
+    hdrs.X_CONTENT_TYPE_OPTIONS: "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+"""Headers of every document."""
 
 
 class Content(NamedTuple):
@@ -56,23 +66,38 @@ class Document:
     def respond(self, request: web.BaseRequest) -> Content:
         """Return the document, or 304 if the client has this version."""
         is_named = request.query.get("v") == self.version
-        headers = {
+        headers: dict[str, str] = {
             hdrs.ETAG: f'W/"{self.version}"',
             hdrs.VARY: hdrs.ACCEPT_ENCODING,
             hdrs.CACHE_CONTROL: FOR_A_YEAR if is_named else REVALIDATED,
-            hdrs.CONTENT_SECURITY_POLICY: CONTENT_SECURITY_POLICY,
-            hdrs.X_CONTENT_TYPE_OPTIONS: "nosniff",
-            "Referrer-Policy": "no-referrer",
-            "Cross-Origin-Opener-Policy": "same-origin",
-            "Cross-Origin-Resource-Policy": "same-origin",
         }
         known = request.if_none_match or ()
         if any(tag.value in (self.version, "*") for tag in known):
-            return Content(304, headers, b"")
+            return Content(304, headers | _SAFETY, b"")
+        return self._whole(request, 200, headers)
+
+    def respond_as(self, request: web.BaseRequest, status: int) -> Content:
+        """Return the document with this status, as an answer that no cache may keep."""
+        return self._whole(request, status, {"Vary": f"{hdrs.ACCEPT}, {hdrs.ACCEPT_ENCODING}"})
+
+    def _whole(self, request: web.BaseRequest, status: int, headers: dict[str, str]) -> Content:
         body = self.body
         if "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, "").lower():
             body = self.compressed
             headers[hdrs.CONTENT_ENCODING] = "gzip"
         media_type = MEDIA_TYPES[PurePosixPath(self.name).suffix]
         headers[hdrs.CONTENT_TYPE] = f"{media_type}; charset=utf-8"
-        return Content(200, headers, body)
+        return Content(status, headers | _SAFETY, body)
+
+
+def prefers_html(request: web.BaseRequest) -> bool:
+    """Return whether the client names HTML in `Accept` (RFC 9110, section 12.5.1).
+
+    Browsers do for pages. Clients of the API do not, and `*/*` does not.
+    """
+    accepted = ",".join(request.headers.getall(hdrs.ACCEPT, ())).lower().split(",")
+    for each in accepted:
+        media_type, *parameters = (part.strip() for part in each.split(";"))
+        if media_type == "text/html" and not any(map(_NOT_WANTED.fullmatch, parameters)):
+            return True
+    return False

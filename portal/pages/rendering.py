@@ -3,13 +3,14 @@
 import re
 from collections.abc import Mapping
 from functools import cache
+from importlib.metadata import version
 from importlib.resources import files
 
 import jinja2
 from markupsafe import Markup, escape
 
 from portal.pages.documents import ASSETS, Document
-from portal.reference.model import Example, Field, Kind
+from portal.reference.model import Action, Field, Kind
 from transcoding import exact_json
 from transcoding.actions import ACTION_KEY, API_KEY_KEY, BUSINESS_ID_KEY
 
@@ -56,11 +57,13 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"prose": prose, "json": coloured, "type": _type}
+    environment.filters |= {"prose": prose, "json": coloured, "type": _type, "sentence": _sentence}
     environment.globals |= {
         "asset": _asset_address,
-        "full_request": full_request,
+        "business_of": _business_of,
+        "full_request": _full_request,
         "sample_endpoint": SAMPLE_ENDPOINT,
+        "version": version("nivisco"),
     }
     return environment
 
@@ -92,11 +95,22 @@ def _type(field: Field) -> str:
     return f"list of {name}" if field.repeated else name
 
 
-def full_request(example: Example, *, admin: bool = False) -> str:
-    """Return the example's request in its envelope, as JSON text."""
+def _business_of(action: Action) -> str:
+    """Return the id of the business that calls the action in samples."""
+    return ADMIN_BUSINESS if action.admin_only else SAMPLE_BUSINESS
+
+
+def _full_request(action: Action) -> str:
+    """Return the request of the action's example in its envelope, as JSON text."""
+    assert action.example is not None, "only executed actions have samples"
     envelope = {
-        BUSINESS_ID_KEY: ADMIN_BUSINESS if admin else SAMPLE_BUSINESS,
+        BUSINESS_ID_KEY: _business_of(action),
         API_KEY_KEY: "<api_key>",
-        ACTION_KEY: example.action,
+        ACTION_KEY: action.name,
     }
-    return exact_json.write(envelope | exact_json.read(example.request), indent=2)
+    return exact_json.write(envelope | exact_json.read(action.example.request), indent=2)
+
+
+def _sentence(text: str) -> str:
+    """Return the text as a sentence; `capitalize` would lower what is in capitals in it."""
+    return f"{text[0].upper()}{text[1:]}."

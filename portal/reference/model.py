@@ -1,10 +1,16 @@
 """The data types of the reference."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from transcoding.schema import ENV_KEY
+
+_MOVE_MONEY = frozenset({"Payments", "Refunds", "Wallet", "Recurring"})
+"""Categories whose writes move money, unless they are in `_MOVES_NOTHING`."""
+_MOVES_NOTHING = frozenset({"pause_recurring", "cancel_recurring", "skip_next"})
+_NUMBER = re.compile(r"\d+")
 
 
 class Kind(StrEnum):
@@ -128,6 +134,15 @@ class Field:
         """Return this field and all nested ones, outer ones first."""
         return (self, *(inner for field in self.fields for inner in field.flattened()))
 
+    def other_limits(self) -> tuple[str, ...]:
+        """Return the sentences of the limits, without those whose numbers the description has."""
+        said = set(_NUMBER.findall(self.description))
+        return tuple(
+            each
+            for each in self.limits.sentences()
+            if not (found := set(_NUMBER.findall(each))) or found - said
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class TransportError:
@@ -200,9 +215,8 @@ class Action:
 
     @property
     def moves_money(self) -> bool:
-        """Whether it is mutating and has an amount."""
-        fields = (f for top in self.request for f in top.flattened())
-        return self.mutates and any(f.kind is Kind.AMOUNT for f in fields)
+        """Whether it can move money, at once or later."""
+        return self.mutates and self.category in _MOVE_MONEY and self.name not in _MOVES_NOTHING
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,10 @@ accepted.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Final
 
 REASON_BY_AMOUNT: Final = "4222222222222"
@@ -35,6 +37,9 @@ _BRANDS: Final = {
     "6221499053360818": "ChinaUnionPay",
     REASON_BY_AMOUNT: "Visa",
 }
+
+PUBLISHED: Final[Mapping[str, str]] = MappingProxyType(_BRANDS)
+"""Brands by the number of the card."""
 
 _DECLINES: Final = frozenset(
     (2, 3, 4, 27, 41, 44, 45, 65, 141, 145, 165, 191, *range(200, 225), 250, 251, 254)

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { BASE, BUSINESS, NARROW, ERROR_STATUS, WIDE, assertFits, assertAccessible, inWindow, startBrowser } from "./window.js";
+import { BASE, BUSINESS, ERROR_STATUS, MIDDLE, NARROW, WIDE, assertFits, assertAccessible, inWindow, startBrowser } from "./window.js";
 
 let browser;
 before(async () => { browser = await startBrowser(); });
@@ -36,36 +36,68 @@ async function json(page) {
   return JSON.parse(await page.locator("#json").inputValue());
 }
 
-for (const [name, size] of [["wide", WIDE], ["narrow", NARROW]]) {
+/** Has the cardholder of the sandbox pass 3-D Secure. */
+async function authenticate(intent) {
+  const body = JSON.stringify({ payment_intent: intent });
+  const passed = await fetch(`${process.env.BROWSER_TEST_SANDBOX}/_sandbox/authentications`, { method: "POST", body });
+  assert.equal(passed.status, 200);
+}
+
+/** Saves the first test card in the list that does this. */
+async function saveCard(page, behaviour) {
+  await choose(page, "create_stripe_customer");
+  const picker = page.getByLabel("Test card for payment_method_token");
+  await picker.selectOption(await picker.locator("option").filter({ hasText: behaviour }).first().getAttribute("value"));
+  await send(page, "200 OK");
+}
+
+async function charge(page, expected) {
+  await choose(page, "charge_customer");
+  await send(page, expected);
+  return JSON.parse(await response(page).textContent());
+}
+
+for (const [name, size] of [["wide", WIDE], ["middle", MIDDLE], ["narrow", NARROW]]) {
   for (const scheme of ["light", "dark"]) {
-    test(`in a ${name} ${scheme} window a user is created, a card saved and charged, and another declined`, async () => {
+    test(`in a ${name} ${scheme} window one walks from the home page to a charge, a decline and 3-D Secure`, async () => {
       await inWindow(browser, { size, scheme, expectedErrors: [ERROR_STATUS] }, async (page) => {
-        await open(page, "create_user");
+        await page.goto(`${BASE}/`); // the 405 that a browser shows as the home page
+        await assertAccessible(page, "the home page");
+        await assertFits(page);
+        await page.getByRole("link", { name: /^Docs Every action/ }).click();
+        await page.getByRole("link", { name: "Try it: create_user in the live test" }).click();
+        await page.getByRole("heading", { name: "create_user", exact: true }).waitFor();
+        await page.getByLabel("Business id").fill(BUSINESS.business_id);
+        await page.getByLabel("API key", { exact: true }).fill(BUSINESS.api_key);
         await assertAccessible(page, "the form");
         await send(page, "200 OK");
         const { user } = JSON.parse(await response(page).textContent());
 
-        await choose(page, "create_stripe_customer");
+        await saveCard(page, "visa …4242, succeeds");
         assert.equal(await inputOf(page, "user_id").inputValue(), user.user_id);
-        await send(page, "200 OK");
         assert.match(await response(page).textContent(), /"last4": "4242"/);
-
         await choose(page, "charge_customer");
         await inputOf(page, "amount").fill("25.50");
         assert.match(await page.locator("#json").inputValue(), /"amount": 25\.50,/);
-        await send(page, "200 OK");
-        assert.match(await response(page).textContent(), /"status": "succeeded"/);
-        await assertAccessible(page, "the response");
+        assert.equal((await charge(page, "200 OK")).status, "succeeded");
+        await page.getByRole("button", { name: "Copy the request id" }).click();
+        assert.match(await page.evaluate(() => navigator.clipboard.readText()), /^[0-9A-Z]{26}$/);
 
-        await choose(page, "create_stripe_customer");
-        await inputOf(page, "payment_method_token").fill("pm_card_chargeCustomerFail");
-        await send(page, "200 OK");
-        await choose(page, "charge_customer");
-        await send(page, "402 Payment Required");
-        assert.match(await response(page).textContent(), /"code": "CARD_DECLINED"/);
+        await saveCard(page, "charges are declined: generic_decline");
+        assert.equal((await charge(page, "402 Payment Required")).code, "CARD_DECLINED");
         await assertAccessible(page, "the decline");
         await assertFits(page);
-        assert.equal(await page.locator("#history li").count(), 5);
+
+        await saveCard(page, "asks for 3-D Secure at every charge");
+        const asked = await charge(page, "402 Payment Required");
+        assert.equal(asked.code, "AUTHENTICATION_REQUIRED");
+        await authenticate(asked.transaction_id);
+        await choose(page, "get_payment");
+        await page.locator("#json").fill(JSON.stringify({ transaction_id: asked.transaction_id, env: "TEST" }));
+        for (let status = ""; status !== "succeeded";) { // the event is on its way
+          await send(page, "200 OK");
+          ({ payment: { status } } = JSON.parse(await response(page).textContent()));
+        }
       });
     });
   }
@@ -136,7 +168,7 @@ test("form and JSON are in step both ways, with the digits that were typed", asy
     await page.locator("#json").fill('{"amount": 1,}');
     assert.match(await page.locator("#json-problem").textContent(), /Line 1, column 14: A key in double quotes is missing/);
     await page.locator("#send").click();
-    assert.equal(await page.locator("#waiting").textContent(), "No request sent yet.");
+    assert.equal(await page.locator("#waiting").textContent(), "No request of this action sent yet.");
     assert.ok(await page.locator("#json").evaluate((input) => input === document.activeElement));
   });
 });
@@ -165,11 +197,33 @@ test("the same key again is the same response, and the next request has another"
     await page.locator("#response dl").filter({ hasText: "Idempotency-Replayed" }).waitFor();
     assert.equal(await response(page).textContent(), first);
     await choose(page, "validate_business");
-    await page.getByRole("button", { name: "Send again with the same key" }).click();
-    await page.getByRole("heading", { name: "create_user", exact: true }).waitFor();
-    await page.locator("#response dl").filter({ hasText: "Idempotency-Replayed" }).waitFor();
+    assert.equal(await page.locator("#response").textContent(), ""); // it was the answer to create_user
+    await send(page, "200 OK");
+    assert.equal(await page.locator("#response .action").textContent(), "validate_business");
+    assert.deepEqual(await json(page), {}); // a read gets no key
+    await choose(page, "create_user");
     await send(page, "200 OK");
     await page.waitForFunction((old) => document.querySelector("#response pre")?.textContent !== old, first);
+  });
+});
+
+test("an answer that comes when another action is shown goes to the history", async () => {
+  await inWindow(browser, {}, async (page) => {
+    let release;
+    const released = new Promise((resolve) => { release = resolve; });
+    await open(page, "create_user");
+    await page.route(`${BASE}/`, async (route) => {
+      await released;
+      await route.continue();
+    });
+    await page.locator("#send").click();
+    await choose(page, "validate_business");
+    release();
+    await page.locator("#waiting").filter({ hasText: "create_user ended with 200 OK" }).waitFor();
+    assert.equal(await page.locator("#response").textContent(), "");
+    await page.locator("#history button").click();
+    await page.getByRole("heading", { name: "create_user", exact: true }).waitFor();
+    assert.equal(await page.locator("#response .action").textContent(), "create_user");
   });
 });
 
@@ -210,7 +264,7 @@ test("keys are in no storage, address, history or copy, unless a copy is to have
       document.documentElement.outerHTML, await indexedDB.databases(), await caches.keys(),
     ]));
     assert.ok(!kept.includes(BUSINESS.api_key));
-    for (const [tab, part] of [["cURL", "--data-binary"], ["PHP", "curl_init"], ["Python", "urllib"], ["JavaScript", "fetch"]]) {
+    for (const [tab, part] of [["cURL", "--data-binary"], ["Python", "nivisco_client"], ["PHP", "Nivisco\\Client"], ["TypeScript", "@nivisco/client"]]) {
       await page.getByRole("tab", { name: tab }).click();
       await page.getByRole("tabpanel").getByText(part).waitFor();
       await page.locator("#copy-request").click();
@@ -304,7 +358,8 @@ test("the list is searched by names and fields from the keyboard", async () => {
     await page.locator("#send").waitFor();
     await page.keyboard.press("/");
     await page.keyboard.type("payment_method_token");
-    assert.deepEqual(await page.locator("nav.contents li:visible").allTextContents(), ["create_stripe_customer"]);
+    assert.deepEqual(await page.locator("nav.contents li:visible a.action").allTextContents(), ["create_stripe_customer"]);
+    assert.equal(await page.locator("nav.contents li:visible mark").textContent(), "payment_method_token");
     await page.keyboard.press("Enter");
     await page.getByRole("heading", { name: "create_stripe_customer", exact: true }).waitFor();
     await page.getByRole("link", { name: "Skip to content" }).focus();

@@ -16,6 +16,8 @@ from tests.optional_programs import chromium, needs
 from tests.processes import Running, shown, start_process, start_up
 
 HERE = Path(__file__).parent
+_SECRET_KEY = "sk_test_obviously_fake"
+_WEBHOOK_SECRET = "whsec_obviously_fake"
 pytestmark = needs("chromium", "node", "npm:tests/browser")
 
 
@@ -40,10 +42,14 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
 
     try:
         up = start_up(start, directory.path)
-        url = shown(up.wait_for("Ctrl-C stops everything.\n"), "JSON endpoint")
+        screen = up.wait_for("Ctrl-C stops everything.\n")
+        url, sandbox = shown(screen, "JSON endpoint"), shown(screen, "TEST payments").split()[0]
+        business = _business(url, directory)
+        _deliver_events(sandbox, f"{url}webhooks/stripe/{business['business_id']}")
         yield {
+            "BROWSER_TEST_SANDBOX": sandbox,
             "BROWSER_TEST_URL": url.rstrip("/"),
-            "BROWSER_TEST_BUSINESS": json.dumps(_business(url, directory)),
+            "BROWSER_TEST_BUSINESS": json.dumps(business),
             "BROWSER_TEST_CHROMIUM": chromium() or "",
         }
     finally:
@@ -58,11 +64,21 @@ def _business(url: str, directory: DataDir) -> dict[str, str]:
     business = {name: registered[name] for name in ("business_id", "api_key")}
     keys = {
         "env": "TEST",
-        "stripe_secret_key": "sk_test_obviously_fake",
+        "stripe_secret_key": _SECRET_KEY,
         "stripe_public_key": "pk_test_obviously_fake",
+        "stripe_webhook_secret": _WEBHOOK_SECRET,
     }
     _call(url, **business, action="add_stripe_credentials", credentials=keys)
     return business
+
+
+def _deliver_events(sandbox: str, url: str) -> None:
+    """Have the sandbox send the business's events, as Stripe does."""
+    receiver = {"key": _SECRET_KEY, "secret": _WEBHOOK_SECRET, "url": url}
+    with closing(HTTPConnection(urlsplit(sandbox).netloc, timeout=30)) as connection:
+        connection.request("POST", "/_sandbox/webhooks", json.dumps(receiver))
+        response = connection.getresponse()
+        assert response.status < 300, response.read()
 
 
 @pytest.mark.parametrize("name", ["docs", "live-test"])

@@ -10,6 +10,7 @@ export const BASE = process.env.BROWSER_TEST_URL;
 /** A business with Stripe's test keys: `business_id` and `api_key`. */
 export const BUSINESS = JSON.parse(process.env.BROWSER_TEST_BUSINESS);
 export const WIDE = { width: 1440, height: 900 };
+export const MIDDLE = { width: 820, height: 1180 };
 export const NARROW = { width: 390, height: 844 };
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");

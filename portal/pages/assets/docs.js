@@ -1,22 +1,17 @@
 // Copy buttons, search and URLs of the reference, which also works without them.
 
 import { all, keepInView, offerContents, offerSearch } from "./contents.js";
-import { offerCopy } from "./copying.js";
+import "./samples.js";
 
-function showOwnAddress() {
-  for (const place of all("[data-endpoint]")) place.textContent = `${location.origin}/`;
-}
-
-function offerCopies() {
-  for (const button of all("[data-copy]")) {
-    offerCopy(button, () => document.getElementById(button.dataset.copy).textContent);
-  }
-}
+const line = (part) => part.textContent.replace(/\s+/g, " ").trim();
 
 function searchable(link) {
   const entry = document.getElementById(link.hash.slice(1));
-  if (!entry?.querySelector(".samples")) return entry?.textContent ?? "";
-  return all(".text .lead, .text .fields td, .text .reasons li", entry).map((part) => part.textContent).join(" ");
+  if (entry === null) return [];
+  const ofText = all("p:not(.general, .try, .limits, .rpc), .text > ul:not(.reasons) li", entry).map((part) => ({ text: line(part), hash: link.hash }));
+  const ofRows = all("tr[id]", entry).map((row) => ({ text: line(row), hash: `#${row.id}` }));
+  const ofErrors = all(".reasons li", entry).map((error) => ({ text: line(error), hash: link.hash }));
+  return [...ofText, ...ofRows, ...ofErrors];
 }
 
 function markCurrent() {
@@ -39,8 +34,6 @@ function markCurrent() {
   for (const entry of all("[data-entry]")) observer.observe(entry);
 }
 
-showOwnAddress();
-offerCopies();
 offerContents();
 offerSearch(searchable);
 markCurrent();

@@ -6,9 +6,13 @@ import { KEY, leaves, newKey, shown, typed, valueAt } from "./requests.js";
 const HINTS = { amount: "25.50", currency: "usd", time: "2024-03-01T08:00:00Z", map: '{"order_id": "6735"}' };
 
 export class FieldForm {
-  /** Builds the form in `place`; calls `onEdit(path, value)` when a field is edited. */
-  constructor(place, onEdit) {
+  /**
+   * Builds the form in `place`; calls `onEdit(path, value)` when a field is edited. `cards` are the
+   * test cards to choose from, by the path of the field that takes them.
+   */
+  constructor(place, cards, onEdit) {
     this.place = place;
+    this.cards = cards;
     this.onEdit = onEdit;
     this.inputs = new Map();
     this.groups = new Map();
@@ -58,9 +62,32 @@ export class FieldForm {
       { class: "field" },
       label,
       element("div", { class: "line" }, input, ...beside),
+      ...(field.path in this.cards ? [this.cardPicker(field.path, input)] : []),
       problem,
       element("p", { class: "about", id: `${id}-about` }, ...about(field)),
     );
+  }
+
+  /** A list of test cards, by what they do; the choice goes into the field. */
+  cardPicker(path, input) {
+    const groups = new Map(this.cards[path].map(({ group }) => [group, this.cards[path].filter((card) => card.group === group)]));
+    const picker = element(
+      "select",
+      { class: "cards", "aria-label": `Test card for ${path}` },
+      element("option", { value: "" }, "Choose a test card…"),
+      ...[...groups].map(([label, cards]) => element(
+        "optgroup",
+        { label },
+        ...cards.map((card) => element("option", { value: card.value }, card.label)),
+      )),
+    );
+    picker.addEventListener("change", () => {
+      if (!picker.value) return;
+      input.value = picker.value;
+      this.clear(path);
+      this.onEdit(path, picker.value);
+    });
+    return picker;
   }
 
   keyButton(input) {
@@ -163,9 +190,8 @@ function marks(field) {
 }
 
 function about(field) {
-  const isDescribed = (limit) => limit.match(/\d+/g)?.every((number) => field.description.includes(number));
-  const limits = field.limits.filter((limit) => !isDescribed(limit));
-  return prose(limits.length ? `${field.description} ${sentence(limits.join("; "))}` : field.description);
+  const { description, limits } = field;
+  return prose(limits.length ? `${description} ${sentence(limits.join("; "))}` : description);
 }
 
 function control(field, id) {

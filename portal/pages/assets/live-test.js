@@ -1,7 +1,7 @@
 // The live test: an action's form and JSON in sync, the request, and its outcome.
 // Keys and requests are only in variables of this module.
 
-import { ResponsePanel } from "./response-panel.js";
+import { NOTHING_SENT, ResponsePanel } from "./response-panel.js";
 import { all, keepInView, offerContents, offerSearch } from "./contents.js";
 import { offerCopy } from "./copying.js";
 import { element, prose } from "./elements.js";
@@ -20,17 +20,18 @@ const ADDRESS = `${location.origin}/`;
 const at = (id) => document.getElementById(id);
 
 class LiveTest {
-  constructor({ actions, secrets }) {
+  constructor({ actions, secrets, cards }) {
     this.actions = new Map(actions.map((action) => [action.name, action]));
     this.secrets = new Set(secrets);
     this.drafts = new Map(); // the edited request of each action
     this.knownIds = new Map();
     this.generatedKeys = new Set();
     this.inFlight = null;
-    this.form = new FieldForm(at("fields"), (path, value) => this.edit(path, value));
+    this.form = new FieldForm(at("fields"), cards, (path, value) => this.edit(path, value));
     this.panel = new RequestPanel({
       onEdit: (request) => this.take(request),
       onEnvelope: (envelope) => this.takeEnvelope(envelope),
+      action: () => this.action,
       envelope: (withKeys) => this.envelopeToShow(withKeys),
       address: ADDRESS,
     });
@@ -75,11 +76,12 @@ class LiveTest {
 
   /** Shows an action, or the first one if there is none of that name. */
   choose(name) {
-    this.action = this.actions.get(name) ?? this.actions.values().next().value;
-    const { action } = this;
+    const action = this.actions.get(name) ?? this.actions.values().next().value;
+    if (action !== this.action) this.response.clear(); // it is another action's; the history has it
+    this.action = action;
     if (!this.drafts.has(action.name)) {
       const first = firstRequest(action, this.env, this.knownIds);
-      this.generatedKeys.add(first.get(KEY));
+      if (action.mutates) this.generatedKeys.add(first.get(KEY));
       this.drafts.set(action.name, first);
     }
     this.fillKnownIds();
@@ -209,8 +211,8 @@ class LiveTest {
     if (outcome.status === 200) learnIds(this.knownIds, request, body);
     const context = { action, request, mutates: action.mutates, hasKey: request.has(KEY), address: ADDRESS };
     const isShown = action === this.action;
-    const elsewhere = isShown ? this.showProblems(problemsOf(outcome)) : problemsOf(outcome);
-    this.response.show(outcome, context, elsewhere);
+    if (isShown) this.response.show(outcome, context, this.showProblems(problemsOf(outcome)));
+    else this.response.mention(outcome, context);
     this.history.add({
       action,
       request: withoutSecrets(request, this.secrets, () => undefined),
@@ -230,7 +232,7 @@ class LiveTest {
   /** Sets a new idempotency key for the next request of the action, unless the user chose the key. */
   renewKey(action, used) {
     const draft = this.drafts.get(action.name);
-    if (!this.generatedKeys.has(used) || draft.get(KEY) !== used) return;
+    if (!action.mutates || !this.generatedKeys.has(used) || draft.get(KEY) !== used) return;
     const key = newKey();
     this.generatedKeys.add(key);
     this.drafts.set(action.name, withValue(draft, KEY, key));
@@ -249,7 +251,8 @@ class LiveTest {
   /** Shows that the request is in flight; returns the function that ends this. */
   showWaiting() {
     const started = performance.now();
-    const showTime = () => { at("waiting").textContent = `Waiting for the response, ${Math.floor((performance.now() - started) / 1000)} s`; };
+    const { name } = this.action;
+    const showTime = () => { at("waiting").textContent = `Waiting for the response to ${name}, ${Math.floor((performance.now() - started) / 1000)} s`; };
     const timer = setInterval(showTime, 1000);
     this.response.clear();
     showTime();
@@ -257,7 +260,7 @@ class LiveTest {
     at("cancel").hidden = false;
     return () => {
       clearInterval(timer);
-      at("waiting").textContent = "";
+      at("waiting").textContent = NOTHING_SENT;
       const hadFocus = document.activeElement === at("cancel") || document.activeElement === document.body;
       at("send").disabled = false;
       at("cancel").hidden = true;
@@ -329,7 +332,8 @@ async function begin() {
   offerContents();
   offerSearch((link) => {
     const action = page.actions.get(link.hash.slice(1));
-    return [action.category, ...leaves(action.fields).map((field) => field.path)].join(" ");
+    const parts = [action.category, action.description, ...leaves(action.fields).map((field) => field.path)];
+    return parts.map((text) => ({ text, hash: link.hash }));
   });
   offerCopy(at("copy-request"), () => page.panel.text);
   offerCopy(at("copy-response"), () => page.response.text);

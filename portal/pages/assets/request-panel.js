@@ -1,8 +1,9 @@
 // The request as text: JSON that can be edited, and code to copy.
 
-import { LANGUAGES, codeFor } from "./code-copies.js";
-import { element } from "./elements.js";
+import { LANGUAGES, codeFor, partsOfCode } from "./code-copies.js";
+import { element, showParts } from "./elements.js";
 import { JsonError, parse, write } from "./exact-json.js";
+import { moveWithin } from "./tabs.js";
 
 const at = (id) => document.getElementById(id);
 const ENVELOPE = ["business_id", "api_key", "action"];
@@ -10,10 +11,11 @@ const ENVELOPE = ["business_id", "api_key", "action"];
 export class RequestPanel {
   /**
    * Calls `onEdit(request)` when the JSON is edited, and `onEnvelope` when it contains fields of the
-   * envelope. `envelope(withKeys)` returns the request in the code, which sends it to `address`.
+   * envelope. `action()` and `envelope(withKeys)` return the request in the code, which sends it to
+   * `address`.
    */
-  constructor({ onEdit, onEnvelope, envelope, address }) {
-    Object.assign(this, { onEdit, onEnvelope, envelope, address, shown: "json" });
+  constructor({ onEdit, onEnvelope, action, envelope, address }) {
+    Object.assign(this, { onEdit, onEnvelope, action, envelope, address, shown: "json" });
     at("json").addEventListener("input", () => this.read());
     at("json").addEventListener("change", () => this.settle());
     at("with-keys").addEventListener("change", () => this.refreshCode());
@@ -26,19 +28,16 @@ export class RequestPanel {
       const panel = id === "json" ? "panel-json" : "panel-code";
       const tab = element("button", { type: "button", role: "tab", id: `tab-${id}`, "aria-controls": panel }, name);
       tab.addEventListener("click", () => this.show(id));
-      tab.addEventListener("keydown", (event) => this.move(event, Object.keys(names)));
+      tab.addEventListener("keydown", (event) => {
+        const chosen = moveWithin(event, this.tabs);
+        if (!chosen) return;
+        this.show(Object.keys(names)[this.tabs.indexOf(chosen)]);
+        chosen.focus();
+      });
       return tab;
     });
     document.querySelector(".tabs").replaceChildren(...this.tabs);
     this.show("json");
-  }
-
-  move(event, ids) {
-    const steps = { ArrowRight: 1, ArrowLeft: -1, Home: -ids.indexOf(this.shown), End: ids.length - 1 - ids.indexOf(this.shown) };
-    if (!(event.key in steps)) return;
-    event.preventDefault();
-    this.show(ids[(ids.indexOf(this.shown) + steps[event.key] + ids.length) % ids.length]);
-    at(`tab-${this.shown}`).focus();
   }
 
   show(id) {
@@ -65,7 +64,9 @@ export class RequestPanel {
   }
 
   refreshCode() {
-    if (this.shown !== "json") at("code").textContent = codeFor(this.shown, this.address, this.envelope(at("with-keys").checked));
+    if (this.shown === "json") return;
+    const code = codeFor(this.shown, this.address, this.action(), this.envelope(at("with-keys").checked));
+    showParts(at("code"), partsOfCode(code));
   }
 
   /** Reads the JSON; returns the request, or null if it is invalid. */

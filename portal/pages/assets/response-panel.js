@@ -1,9 +1,12 @@
 // Shows the outcome of a request: status, time, headers and body, or why there is no response.
 
+import { offerCopy } from "./copying.js";
 import { element, showParts } from "./elements.js";
 import { bodyOf, isOpen, partsOf, problemsOf, verdict } from "./exchange.js";
 import { KEY } from "./requests.js";
 
+/** What the panel says while it has no response. */
+export const NOTHING_SENT = "No request of this action sent yet.";
 const at = (id) => document.getElementById(id);
 
 /** Returns a duration as text, for example `38 ms` or `30.0 s`. */
@@ -24,20 +27,29 @@ export class ResponsePanel {
 
   clear() {
     this.text = "";
+    at("waiting").textContent = NOTHING_SENT;
     at("response").replaceChildren();
     at("copy-response").hidden = true;
+  }
+
+  /** Says that the request of an action that is no longer shown has ended. */
+  mention(outcome, context) {
+    const { title } = verdict(outcome, context);
+    at("waiting").textContent = `${context.action.name} ended with ${title}: it is in the history.`;
+    at("announcement").textContent = at("waiting").textContent;
   }
 
   /** Shows an outcome; `elsewhere` are the problems without a field in the form. */
   show(outcome, context, elsewhere) {
     const { title, text } = verdict(outcome, context);
     at("waiting").textContent = "";
-    at("announcement").textContent = `${title}. ${text}`;
+    at("announcement").textContent = `${context.action.name}: ${title}. ${text}`;
     const parts = [
       element(
         "p",
         { class: `outcome ${mood(outcome)}` },
         element("strong", {}, title),
+        element("code", { class: "action" }, context.action.name),
         element("span", { class: "time" }, duration(outcome.milliseconds)),
       ),
     ];
@@ -89,7 +101,16 @@ export class ResponsePanel {
   }
 }
 
+function copyButton(name, label, text) {
+  const button = element("button", { type: "button", class: "small", "aria-label": label }, name);
+  offerCopy(button, () => text);
+  return button;
+}
+
 function headers(outcome) {
-  const rows = outcome.headers.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]);
+  const rows = outcome.headers.flatMap(([name, value]) => [
+    element("dt", {}, name),
+    element("dd", {}, value, ...(name === "X-Request-Id" ? [" ", copyButton("Copy", "Copy the request id", value)] : [])),
+  ]);
   return element("dl", { class: "headers" }, ...rows);
 }
