@@ -259,6 +259,9 @@ users = Table(
     _metadata(),
     # NULL: the user is not suspended.
     Column("suspended_at", UtcDateTime, nullable=True),
+    # How many requests to save a card there were since a moment: core.limits.
+    Column("card_saves", Integer, nullable=False, server_default=text("0")),
+    Column("card_saves_since", UtcDateTime, nullable=True),
     ForeignKeyConstraint(["business_id"], ["businesses.business_id"]),
     _one_of("default_gateway", *GATEWAYS),
     Index(

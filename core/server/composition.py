@@ -40,7 +40,7 @@ from core.gateways.stripe.gateway import StripeGateway
 from core.idempotency.pipeline import IdempotentRuns
 from core.idempotency.service import REAP_SECONDS, Idempotency
 from core.keys.servicer import KeysServicer
-from core.metrics import GATEWAY_CALL_SECONDS, REQUEST_SECONDS, WALLET_BATCH_MOVEMENTS
+from core.metrics import GATEWAY_CALL_SECONDS, LIMITED, REQUEST_SECONDS, WALLET_BATCH_MOVEMENTS
 from core.operator.erasure import Erasure
 from core.operator.service import OperatorService
 from core.operator.servicer import OperatorServicer
@@ -223,12 +223,18 @@ def _make_services(
         authentication=AuthenticationService(database, known_callers, settings.service_tokens),
         business=BusinessService(database, known_callers),
         api_keys=ApiKeys(database, known_callers),
-        cards=CardsService(database, credentials, gateways, idempotency),
+        cards=CardsService(database, credentials, gateways, idempotency, settings.card_testing),
         importer=CustomerImporter(database, credentials, gateways, idempotency),
         credentials=credentials,
         idempotency=idempotency,
         payments=PaymentsService(
-            database, credentials, gateways, idempotency, transitions, settle_time
+            database,
+            credentials,
+            gateways,
+            idempotency,
+            transitions,
+            settle_time,
+            settings.card_testing,
         ),
         refunds=RefundsService(
             database, credentials, gateways, idempotency, transitions, settle_time
@@ -332,7 +338,7 @@ async def _serve(
     await server.start()
     gauges = CoreGauges(database, lambda: pipeline.in_flight)
     registry = process_registry(
-        REQUEST_SECONDS, GATEWAY_CALL_SECONDS, WALLET_BATCH_MOVEMENTS, gauges
+        REQUEST_SECONDS, GATEWAY_CALL_SECONDS, WALLET_BATCH_MOVEMENTS, LIMITED, gauges
     )
     await metrics.enter_async_context(
         serving_metrics(settings.metrics, registry, health_servicer.is_ready)

@@ -3,8 +3,10 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from core.database.engines import POSTGRESQL_CONNECTIONS, POSTGRESQL_LIST_CONNECTIONS
+from core.limits import CARD_ATTEMPTS_MAX, DEFAULT_LIMITS, CardTestingLimits
 from core.security.keyring import Keyring
 from core.security.kms import KmsError, kms_of
 from rpc.certificates import MutualTlsFiles, mutual_tls_files
@@ -16,6 +18,7 @@ AUTHORIZE_URLS = {"TEST": "https://apitest.authorize.net", "LIVE": "https://api.
 SCOPES = ("scheduler", "webhooks", "operator")
 _MIN_TOKEN_CHARACTERS = 32
 _MAX_SECONDS = 3600
+_MAX_WINDOW = 30 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class CoreSettings:
     """Whether test clocks can advance the time of TEST jobs."""
     metrics: tuple[str, int] | None = None
     """Host and port of health and metrics; None: they are not served."""
+    card_testing: CardTestingLimits = DEFAULT_LIMITS
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "CoreSettings":
@@ -97,6 +101,7 @@ class CoreSettings:
             ),
             test_clock=environ.get("NIVISCO_TEST_CLOCK", "") == "1",
             metrics=metrics_address(environ),
+            card_testing=_card_testing(environ),
         )
         if settings.authorize_settle_seconds <= settings.gateway_timeout_seconds:
             raise ValueError(
@@ -104,6 +109,24 @@ class CoreSettings:
                 ": a charge that is still on its way would be sent again"
             )
         return settings
+
+
+def _card_testing(environ: Mapping[str, str]) -> CardTestingLimits:
+    default = DEFAULT_LIMITS
+    window = seconds(
+        environ, "NIVISCO_LIMIT_WINDOW_SECONDS", default.window.total_seconds(), most=_MAX_WINDOW
+    )
+    most = {
+        name: count(
+            environ,
+            f"NIVISCO_LIMIT_{name.upper()}",
+            getattr(default, name),
+            most=CARD_ATTEMPTS_MAX,
+            allow_zero=True,
+        )
+        for name in ("user_declines", "card_declines", "card_saves")
+    }
+    return CardTestingLimits(timedelta(seconds=window), **most)
 
 
 def _required(environ: Mapping[str, str], name: str, example: str) -> str:

@@ -241,6 +241,13 @@ final class ErrorCode
     /** HTTP 403. The user is suspended. Reactivate the user first. Nothing was done. */
     public const USER_SUSPENDED = 'USER_SUSPENDED';
 
+    /**
+     * HTTP 429. Too many charges of the user or card were declined, or too many cards of
+     * the user were sent to be saved. Nothing was charged or saved. Retry after the given
+     * delay.
+     */
+    public const TOO_MANY_CARD_ATTEMPTS = 'TOO_MANY_CARD_ATTEMPTS';
+
     /** Errors whose response has no code, by status. */
     public const OF_STATUS = [
         500 => self::INTERNAL,

@@ -170,6 +170,11 @@ export const ErrorCode = {
   BUSINESS_SUSPENDED: "BUSINESS_SUSPENDED",
   /** HTTP 403. The user is suspended. Reactivate the user first. Nothing was done. */
   USER_SUSPENDED: "USER_SUSPENDED",
+  /**
+   * HTTP 429. Too many charges of the user or card were declined, or too many cards of the
+   * user were sent to be saved. Nothing was charged or saved. Retry after the given delay.
+   */
+  TOO_MANY_CARD_ATTEMPTS: "TOO_MANY_CARD_ATTEMPTS",
 } as const;
 
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];

@@ -140,6 +140,9 @@ class ErrorCode(StrEnum):
     it can charge nobody. Nothing was done."""
     USER_SUSPENDED = "USER_SUSPENDED"
     """HTTP 403. The user is suspended. Reactivate the user first. Nothing was done."""
+    TOO_MANY_CARD_ATTEMPTS = "TOO_MANY_CARD_ATTEMPTS"
+    """HTTP 429. Too many charges of the user or card were declined, or too many cards of the
+    user were sent to be saved. Nothing was charged or saved. Retry after the given delay."""
 
 
 CODE_OF_STATUS: Mapping[int, str] = {

@@ -1,0 +1,52 @@
+"""Limits of what businesses, users and cards may do, and the refusal of what is above one.
+
+A limit of 0 is off.
+"""
+
+import math
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from core.errors import Reason, Refusal
+from core.metrics import LIMITED
+
+
+@dataclass(frozen=True, slots=True)
+class CardTestingLimits:
+    """Limits against those who try out stolen cards: of one user or card, in any `window`.
+
+    Gateways ask for them: docs.stripe.com/disputes/prevention/card-testing.
+    """
+
+    window: timedelta = timedelta(hours=1)
+    user_declines: int = 30
+    """Declined charges of a user at a gateway after which no other is begun."""
+    card_declines: int = 15
+    """The same, of a saved card."""
+    card_saves: int = 30
+    """Requests to save a card of a user, also those that failed."""
+
+
+CARD_ATTEMPTS_MAX: Final = 1000
+"""Highest of these limits."""
+DEFAULT_LIMITS: Final = CardTestingLimits()
+
+
+def limited(limit: str, message: str, *, retry_after_seconds: float) -> Refusal:
+    """Count a refusal by `limit` and return it: RATE_LIMITED."""
+    return _counted(limit, Reason.ERROR_REASON_RATE_LIMITED, message, retry_after_seconds)
+
+
+def too_many_card_attempts(limit: str, message: str, *, retry_after_seconds: float) -> Refusal:
+    """Count a refusal by a limit of CardTestingLimits and return it: TOO_MANY_CARD_ATTEMPTS."""
+    reason = Reason.ERROR_REASON_TOO_MANY_CARD_ATTEMPTS
+    return _counted(limit, reason, message, retry_after_seconds)
+
+
+def _counted(
+    limit: str, reason: "Reason.ValueType", message: str, retry_after_seconds: float
+) -> Refusal:
+    LIMITED.labels(limit).inc()
+    seconds = max(1, math.ceil(retry_after_seconds))
+    return Refusal(reason, message, retry_after_seconds=seconds)
