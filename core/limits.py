@@ -10,6 +10,7 @@ from typing import Final
 
 from core.errors import Reason, Refusal
 from core.metrics import LIMITED
+from rpc.error_details import LIMIT_METADATA
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,19 @@ class CardTestingLimits:
     """Requests to save a card of a user, also those that failed."""
 
 
+@dataclass(frozen=True, slots=True)
+class BusinessLimits:
+    """Limits of one business at each core; None stands for the core's default."""
+
+    requests_per_second: int | None = None
+    gateway_requests: int | None = None
+    """Requests at once that may call a gateway."""
+
+
+NO_OWN_LIMITS: Final = BusinessLimits()
+BUSINESS_LIMIT_MAX: Final = 100_000
+"""Highest of these limits."""
+DEFAULT_BUSINESS_LIMITS: Final = BusinessLimits(requests_per_second=0, gateway_requests=256)
 CARD_ATTEMPTS_MAX: Final = 1000
 """Highest of these limits."""
 DEFAULT_LIMITS: Final = CardTestingLimits()
@@ -48,5 +62,12 @@ def _counted(
     limit: str, reason: "Reason.ValueType", message: str, retry_after_seconds: float
 ) -> Refusal:
     LIMITED.labels(limit).inc()
+    return refused_by(limit, reason, message, retry_after_seconds)
+
+
+def refused_by(
+    limit: str, reason: "Reason.ValueType", message: str, retry_after_seconds: float
+) -> Refusal:
+    """Return the refusal by a limit, which is counted already."""
     seconds = max(1, math.ceil(retry_after_seconds))
-    return Refusal(reason, message, retry_after_seconds=seconds)
+    return Refusal(reason, message, metadata={LIMIT_METADATA: limit}, retry_after_seconds=seconds)

@@ -6,10 +6,18 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from core.database.engines import POSTGRESQL_CONNECTIONS, POSTGRESQL_LIST_CONNECTIONS
-from core.limits import CARD_ATTEMPTS_MAX, DEFAULT_LIMITS, CardTestingLimits
+from core.limits import (
+    BUSINESS_LIMIT_MAX,
+    CARD_ATTEMPTS_MAX,
+    DEFAULT_BUSINESS_LIMITS,
+    DEFAULT_LIMITS,
+    BusinessLimits,
+    CardTestingLimits,
+)
 from core.security.keyring import Keyring
 from core.security.kms import KmsError, kms_of
 from rpc.certificates import MutualTlsFiles, mutual_tls_files
+from rpc.credential_failures import PER_MINUTE
 from rpc.settings import count, metrics_address, seconds
 
 DEFAULT_LISTEN = "127.0.0.1:50051"
@@ -53,6 +61,10 @@ class CoreSettings:
     metrics: tuple[str, int] | None = None
     """Host and port of health and metrics; None: they are not served."""
     card_testing: CardTestingLimits = DEFAULT_LIMITS
+    credential_failures_per_minute: int = PER_MINUTE
+    """Wrong credentials of unary calls after which an address is limited; 0: never."""
+    business_limits: BusinessLimits = DEFAULT_BUSINESS_LIMITS
+    """Of businesses that have none of their own."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "CoreSettings":
@@ -102,6 +114,10 @@ class CoreSettings:
             test_clock=environ.get("NIVISCO_TEST_CLOCK", "") == "1",
             metrics=metrics_address(environ),
             card_testing=_card_testing(environ),
+            credential_failures_per_minute=count(
+                environ, "NIVISCO_LIMIT_ADDRESS_FAILURES", PER_MINUTE, allow_zero=True
+            ),
+            business_limits=_business_limits(environ),
         )
         if settings.authorize_settle_seconds <= settings.gateway_timeout_seconds:
             raise ValueError(
@@ -116,17 +132,30 @@ def _card_testing(environ: Mapping[str, str]) -> CardTestingLimits:
     window = seconds(
         environ, "NIVISCO_LIMIT_WINDOW_SECONDS", default.window.total_seconds(), most=_MAX_WINDOW
     )
-    most = {
-        name: count(
-            environ,
-            f"NIVISCO_LIMIT_{name.upper()}",
-            getattr(default, name),
-            most=CARD_ATTEMPTS_MAX,
-            allow_zero=True,
+    return CardTestingLimits(
+        timedelta(seconds=window),
+        *(
+            count(environ, name, value, most=CARD_ATTEMPTS_MAX, allow_zero=True)
+            for name, value in (
+                ("NIVISCO_LIMIT_USER_DECLINES", default.user_declines),
+                ("NIVISCO_LIMIT_CARD_DECLINES", default.card_declines),
+                ("NIVISCO_LIMIT_CARD_SAVES", default.card_saves),
+            )
+        ),
+    )
+
+
+def _business_limits(environ: Mapping[str, str]) -> BusinessLimits:
+    default = DEFAULT_BUSINESS_LIMITS
+    return BusinessLimits(
+        *(
+            count(environ, name, value or 0, most=BUSINESS_LIMIT_MAX, allow_zero=True)
+            for name, value in (
+                ("NIVISCO_LIMIT_BUSINESS_REQUESTS", default.requests_per_second),
+                ("NIVISCO_LIMIT_BUSINESS_GATEWAY_REQUESTS", default.gateway_requests),
+            )
         )
-        for name in ("user_declines", "card_declines", "card_saves")
-    }
-    return CardTestingLimits(timedelta(seconds=window), **most)
+    )
 
 
 def _required(environ: Mapping[str, str], name: str, example: str) -> str:
