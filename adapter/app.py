@@ -50,7 +50,7 @@ CLIENT_DISCONNECTED = 499
 """The logged status if the client disconnected before the response, as in nginx."""
 
 LogFields: TypeAlias = dict[str, str]
-"""Fields of the request's log line that its handler sets: `action`, `business_id`."""
+"""Fields of the request's log line: `address`, and `action` and `business_id` of its handler."""
 Handler: TypeAlias = Callable[[web.BaseRequest, LogFields], Awaitable[Response]]
 Handlers: TypeAlias = Mapping[str, Handler]
 """The handlers of a path by their methods."""
@@ -108,6 +108,10 @@ class App:
         identity = given if _REQUEST_ID.fullmatch(given) else new_request_id()
         request_id.set(identity)  # aiohttp runs each request in a task, so in its own context
         fields: LogFields = {}
+        # Plain HTTP comes from this machine or a proxy, as App and check_may_listen see to.
+        address = request.remote if self._is_tls else client_address(request)
+        if address is not None:
+            fields["address"] = address
         span = tracing.begin(
             OTHER, is_server=True, traceparent=request.headers.get(tracing.TRACEPARENT)
         )
@@ -141,9 +145,7 @@ class App:
             business_id = fields.get("business_id")
             is_error = status >= HTTPStatus.INTERNAL_SERVER_ERROR
             span.end(is_error=is_error, name=action, status=status, business_id=business_id)
-        # Plain HTTP comes from this machine or a proxy, as App and check_may_listen see to.
-        address = request.remote if self._is_tls else client_address(request)
-        _log(status, request, fields, seconds, address)
+        _log(status, request, fields, seconds)
 
     async def _respond(self, request: web.BaseRequest, fields: LogFields) -> Response:
         if self._trusted and not is_trusted(request.remote, self._trusted):
@@ -198,7 +200,8 @@ class App:
         self, gateway: str, business_id: str, request: web.BaseRequest, fields: LogFields
     ) -> Response:
         fields["action"] = f"{gateway} webhook"
-        response = await self._webhooks.handle(request, gateway, business_id)
+        address = fields.get("address")
+        response = await self._webhooks.handle(request, gateway, business_id, address)
         self.metrics.record_webhook(gateway, response.status)
         return json_response(response)
 
@@ -254,9 +257,7 @@ def log_exception(error: BaseException) -> None:
     )
 
 
-def _log(
-    status: int, request: web.BaseRequest, fields: LogFields, seconds: float, address: str | None
-) -> None:
+def _log(status: int, request: web.BaseRequest, fields: LogFields, seconds: float) -> None:
     log_request(
         logger,
         logging.INFO,
@@ -267,7 +268,7 @@ def _log(
             "milliseconds": round(seconds * 1000, 3),
             "action": fields.get("action"),
             "business_id": fields.get("business_id"),
-            "address": address,
+            "address": fields.get("address"),
         },
     )
 

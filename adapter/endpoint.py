@@ -15,7 +15,8 @@ from adapter.body import BodyTooLarge, BodyTooSlow, read_body
 from adapter.settings import AdapterSettings
 from rpc.catalogue import IDEMPOTENCY_KEY
 from rpc.client import CoreClient, CoreResponse
-from rpc.error_details import FieldProblem
+from rpc.credential_failures import LIMIT, CredentialFailures
+from rpc.error_details import LIMIT_METADATA, FieldProblem
 from rpc.errors import CoreError
 from rpc.metadata import request_id
 from rpc.update_mask import UPDATE_MASK
@@ -66,6 +67,7 @@ class Endpoint:
         self._core = core
         self._catalogue = catalogue
         self._settings = settings
+        self._failures = CredentialFailures(settings.credential_failures_per_minute)
         self._in_flight = 0
 
     @property
@@ -163,19 +165,27 @@ class Endpoint:
 
         Not earlier: a client that swaps its two credentials would put its key in our log.
         """
+        credentials = envelope.credentials
+        sender = log_fields.get("address"), credentials.business_id, credentials.api_key
+        if wait := self._failures.seconds_to_wait(*sender):
+            raise _too_many_failures(wait)
         try:
             response = await self._core.send(
                 action.method,
                 message,
-                envelope.credentials,
+                credentials,
                 timeout_seconds=self._settings.core_timeout_seconds,
                 field_problems=problems.to_send(),
             )
         except CoreError as error:
-            if error.reason not in _MAYBE_UNAUTHENTICATED:
-                log_fields["business_id"] = envelope.credentials.business_id
+            if error.reason == "INVALID_CREDENTIALS":
+                self._failures.add_failed(*sender)
+            elif _was_authenticated(error):
+                self._failures.add_valid(*sender)
+                log_fields["business_id"] = credentials.business_id
             raise
-        log_fields["business_id"] = envelope.credentials.business_id
+        self._failures.add_valid(*sender)
+        log_fields["business_id"] = credentials.business_id
         return response
 
     async def _reject_action(self, envelope: Envelope, log_fields: dict[str, str]) -> JsonResponse:
@@ -196,6 +206,22 @@ class Endpoint:
             ACTION_KEY, name, "is required" if name in (None, "") else NOT_A_STRING
         )
         return json_responses.invalid_fields(problems.found)
+
+
+def _too_many_failures(wait_seconds: int) -> CoreError:
+    return CoreError(
+        "RATE_LIMITED",
+        "Too many requests with wrong credentials came from this address",
+        code=grpc.StatusCode.RESOURCE_EXHAUSTED,
+        metadata={LIMIT_METADATA: LIMIT},
+        retry_after_seconds=wait_seconds,
+    )
+
+
+def _was_authenticated(error: CoreError) -> bool:
+    """Return whether the credentials of a call were certainly checked before its error."""
+    is_of_address = error.metadata.get(LIMIT_METADATA) == LIMIT
+    return error.reason not in _MAYBE_UNAUTHENTICATED and not is_of_address
 
 
 def _merge_header_keys(

@@ -7,7 +7,7 @@ from prometheus_client import Counter
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from rpc.metrics import REQUEST_BUCKETS, Histogram
+from rpc.metrics import LIMITED, REQUEST_BUCKETS, Histogram
 
 OTHER: Final = "other"
 """The action of requests without a known one: pages, health, malformed bodies, wrong keys."""
@@ -52,6 +52,7 @@ class AdapterMetrics(Collector):
         """Yield all metrics."""
         yield from self._requests.collect()
         yield from self._webhooks.collect()
+        yield from LIMITED.collect()
         yield GaugeMetricFamily(
             "nivisco_adapter_requests_in_flight",
             "Requests being worked on.",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from adapter.plain_http import Network, read_networks
 from rpc.addresses import grpc_target
 from rpc.certificates import KeyPairFiles, key_pair_files
+from rpc.credential_failures import PER_MINUTE
 from rpc.settings import count, host_and_port, metrics_address, seconds
 from rpc.tls import ClientTls
 
@@ -27,6 +28,8 @@ class AdapterSettings:
     """Timeout of receiving a body."""
     webhook_failures_per_minute: int = 60
     """Webhooks without a valid signature after which an address is limited."""
+    credential_failures_per_minute: int = PER_MINUTE
+    """Wrong credentials after which an address is limited; 0: never."""
     tls: KeyPairFiles | None = None
     """The public endpoint's certificate; None for plain HTTP."""
     trusted_proxies: tuple[Network, ...] = ()
@@ -46,8 +49,8 @@ class AdapterSettings:
 
         NIVISCO_HTTP (`host:port`), NIVISCO_CORE, NIVISCO_CORE_TIMEOUT_SECONDS,
         NIVISCO_HTTP_MAX_IN_FLIGHT, NIVISCO_HTTP_BODY_TIMEOUT_SECONDS, NIVISCO_LAME_DUCK_SECONDS,
-        NIVISCO_WEBHOOK_FAILURES_PER_MINUTE, NIVISCO_TLS_*, NIVISCO_TRUSTED_PROXIES,
-        NIVISCO_CORE_TLS_*, NIVISCO_WEBHOOKS_TOKEN, NIVISCO_METRICS.
+        NIVISCO_WEBHOOK_FAILURES_PER_MINUTE, NIVISCO_LIMIT_ADDRESS_FAILURES, NIVISCO_TLS_*,
+        NIVISCO_TRUSTED_PROXIES, NIVISCO_CORE_TLS_*, NIVISCO_WEBHOOKS_TOKEN, NIVISCO_METRICS.
 
         Raises:
             ValueError: a value is unusable; the message names the variable.
@@ -72,6 +75,12 @@ class AdapterSettings:
                 environ,
                 "NIVISCO_WEBHOOK_FAILURES_PER_MINUTE",
                 default.webhook_failures_per_minute,
+            ),
+            credential_failures_per_minute=count(
+                environ,
+                "NIVISCO_LIMIT_ADDRESS_FAILURES",
+                default.credential_failures_per_minute,
+                allow_zero=True,
             ),
             tls=key_pair_files(environ, "NIVISCO_TLS_CERTIFICATE_FILE", "NIVISCO_TLS_KEY_FILE"),
             trusted_proxies=read_networks(

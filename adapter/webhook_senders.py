@@ -11,20 +11,19 @@ blocks nobody:
 A limited sender's webhooks are still verified, but wait for one another (adapter.webhooks).
 """
 
-import ipaddress
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import NamedTuple, TypeVar
+
+from rpc.credential_failures import network_of
+from rpc.token_bucket import TokenBucket, TokenBuckets
 
 logger = logging.getLogger("adapter")
 
 KEPT_MAX = 10_000
 """How many addresses, and how many businesses at an address, are kept; the last used ones."""
 LOG_SECONDS = 60.0
-_IPV6_PREFIX = 64
-"""Bits of an IPv6 address that tell senders apart: one sender can use all that begin with them."""
 
 _Key = TypeVar("_Key", bound=Hashable)
 
@@ -38,38 +37,8 @@ class Sender(NamedTuple):
 
 
 def sender_of(peer: str | None, business_id: str, gateway: str) -> Sender:
-    """Return the sender of a webhook; the peer of a unix socket is empty."""
-    if not peer:
-        return Sender("", business_id, gateway)
-    address = ipaddress.ip_address(peer)
-    if isinstance(address, ipaddress.IPv6Address):
-        network = ipaddress.ip_network((address.packed, _IPV6_PREFIX), strict=False)
-        address = address.ipv4_mapped or network.network_address
-    return Sender(str(address), business_id, gateway)
-
-
-class _Bucket:
-    """The failures that a sender has left: at most `per_minute`, which come back in a minute."""
-
-    def __init__(self, per_minute: int, now: float) -> None:
-        self._per_minute = per_minute
-        self._left = float(per_minute)
-        self._updated_at = now
-        self.log_at = now
-        """When it may be logged again that there are none left."""
-
-    def take(self, now: float) -> None:
-        """Take one failure."""
-        self._left = max(0.0, self._left_at(now) - 1)
-        self._updated_at = now
-
-    def is_empty(self, now: float) -> bool:
-        """Return whether none is left."""
-        return self._left_at(now) < 1
-
-    def _left_at(self, now: float) -> float:
-        earned = (now - self._updated_at) * self._per_minute / 60
-        return min(self._per_minute, self._left + earned)
+    """Return the sender of a webhook from an address; that of a unix socket is empty."""
+    return Sender(network_of(peer), business_id, gateway)
 
 
 class WebhookSenders:
@@ -79,8 +48,8 @@ class WebhookSenders:
         """Limit a sender after `per_minute` failures in a minute; `now` is in seconds."""
         self._per_minute = per_minute
         self._now = now
-        self._addresses: OrderedDict[str, _Bucket] = OrderedDict()
-        self._proven: OrderedDict[Sender, _Bucket] = OrderedDict()
+        self._addresses: TokenBuckets[str] = TokenBuckets(now, KEPT_MAX)
+        self._proven: TokenBuckets[Sender] = TokenBuckets(now, KEPT_MAX)
 
     def is_limited(self, sender: Sender) -> bool:
         """Return whether a sender is limited."""
@@ -98,18 +67,12 @@ class WebhookSenders:
         """Count a webhook without a valid signature."""
         now = self._now()
         bucket = self._bucket_of(self._addresses, sender.address)
-        bucket.take(now)
+        bucket.charge(now)
         if proven := self._proven.get(sender):
-            proven.take(now)
+            proven.charge(now)
         if bucket.is_empty(now) and now >= bucket.log_at:
             bucket.log_at = now + LOG_SECONDS
             logger.warning("webhook sender limited", extra={"address": sender.address})
 
-    def _bucket_of(self, buckets: OrderedDict[_Key, _Bucket], key: _Key) -> _Bucket:
-        """Return the key's bucket, a full one if it is new; drop the one used longest ago."""
-        if key not in buckets:
-            buckets[key] = _Bucket(self._per_minute, self._now())
-            if len(buckets) > KEPT_MAX:
-                buckets.popitem(last=False)
-        buckets.move_to_end(key)
-        return buckets[key]
+    def _bucket_of(self, buckets: TokenBuckets[_Key], key: _Key) -> TokenBucket:
+        return buckets.of(key, self._per_minute, self._per_minute / 60)

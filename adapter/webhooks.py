@@ -19,6 +19,7 @@ from nivisco.payments.v1 import types_pb2
 from rpc.client import CoreClient
 from rpc.errors import CoreError
 from rpc.metadata import Credentials
+from rpc.metrics import LIMITED
 from transcoding import json_responses
 from transcoding.json_responses import JsonResponse
 from transcoding.parsing import InvalidJson
@@ -66,6 +67,11 @@ _LIMITED = json_responses.error_response(
 )
 
 
+def _limited() -> JsonResponse:
+    LIMITED.labels("address_webhooks").inc()
+    return _LIMITED
+
+
 class Webhooks:
     """The webhook handler, with limits of requests in flight and of bodies in memory.
 
@@ -84,11 +90,11 @@ class Webhooks:
         self._limited_slots = asyncio.Semaphore(LIMITED_AT_ONCE)
 
     async def handle(
-        self, request: web.BaseRequest, gateway: str, business_id: str
+        self, request: web.BaseRequest, gateway: str, business_id: str, address: str | None
     ) -> JsonResponse:
-        """Return the response to one delivery."""
+        """Return the response to one delivery, which comes from an address."""
         value, header = _GATEWAYS[gateway]
-        sender = sender_of(request.remote, business_id, gateway)
+        sender = sender_of(address, business_id, gateway)
         if busy := self._busy(sender):
             return busy
         signature = request.headers.get(header, "")
@@ -130,7 +136,7 @@ class Webhooks:
         if self._in_flight >= most:
             return _BUSY
         if self._limited_in_flight >= max(1, most // 2) and self._senders.is_limited(sender):
-            return _LIMITED
+            return _limited()
         return None
 
     async def _forward_counted(
@@ -156,7 +162,7 @@ class Webhooks:
             async with asyncio.timeout(LIMITED_WAIT_SECONDS):
                 await self._limited_slots.acquire()
         except TimeoutError:
-            return _LIMITED
+            return _limited()
         try:
             return await self._forward(event)
         finally:

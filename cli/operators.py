@@ -28,6 +28,8 @@ _OPTIONS = {
     "business_id": "--business",
     "decided_by": "--by",
     "id": "ID",
+    "updates.gateway_requests": "--gateway-requests",
+    "updates.requests_per_second": "--requests-per-second",
     "key_id": "The newest key",
     "payment_id": "ID",
     "reason": "--reason",

@@ -11,6 +11,7 @@ from typing import Final
 
 from core.dunning import DEFAULT, Dunning
 from core.ids import ADMIN_BUSINESS_ID
+from core.limits import NO_OWN_LIMITS, BusinessLimits
 
 ALL_SCOPES: Final = frozenset({"read", "charge", "refund", "admin"})
 """Words of nivisco.payments.v1.ApiKeyScope."""
@@ -37,6 +38,8 @@ class Caller:
     """Id of the API key of this call."""
     scopes: frozenset[str] = ALL_SCOPES
     """What the API key is allowed to do."""
+    limits: BusinessLimits = NO_OWN_LIMITS
+    """What the business has of its own."""
     key_expires_at: datetime | None = None
     """Time from which the API key does not work."""
 

@@ -1,7 +1,8 @@
-"""The histograms of a core. Gauges are read where their state is: core.server.gauges."""
+"""The histograms and counters of a core. Gauges are read in core.server.gauges."""
 
 from typing import Final
 
+from rpc.metrics import LIMITED as LIMITED
 from rpc.metrics import REQUEST_BUCKETS, Histogram
 
 REQUEST_SECONDS: Final = Histogram(

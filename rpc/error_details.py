@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+LIMIT_METADATA = "limit"
+"""In the metadata of ErrorInfo: the name of the limit that refused a call."""
 ERROR_DOMAIN = "payments.nivisco"
 
 MAX_FIELD_PROBLEMS = 20

@@ -11,6 +11,7 @@ from typing import Final
 
 from prometheus_client import (
     CollectorRegistry,
+    Counter,
     GCCollector,
     PlatformCollector,
     ProcessCollector,
@@ -21,6 +22,9 @@ from prometheus_client.utils import floatToGoString
 
 REQUEST_BUCKETS: Final = (0.005, 0.025, 0.1, 0.5, 2.5, 10.0)
 """Seconds. From a debit in a batch to a charge at a slow gateway; few, as a series costs memory."""
+LIMITED: Final = Counter(
+    "nivisco_limited", "Requests that a limit refused, by limit.", ["limit"], registry=None
+)
 
 
 class Histogram(Collector):

@@ -16,7 +16,12 @@ from adapter.metrics import AdapterMetrics
 from core.database.transactions import Database
 from core.doctor.checks import CHECKS, CLOCK
 from core.due_work.backlog_store import Backlog
-from core.metrics import GATEWAY_CALL_SECONDS, REQUEST_SECONDS, WALLET_BATCH_MOVEMENTS
+from core.metrics import (
+    GATEWAY_CALL_SECONDS,
+    LIMITED,
+    REQUEST_SECONDS,
+    WALLET_BATCH_MOVEMENTS,
+)
 from core.server.gauges import CoreGauges
 from scheduler.metrics import Metrics as SchedulerMetrics
 from tests.processes import Start, shown, start_up
@@ -162,7 +167,7 @@ def test_every_check_of_the_doctor_is_in_the_operating_guide() -> None:
 def test_every_metric_is_in_the_operating_guide_with_its_type() -> None:
     gauges = CoreGauges(Database("sqlite:///unused"), lambda: 0)
     gauges.show(Backlog(datetime.now(UTC), {}, {}, {}))
-    core = (REQUEST_SECONDS, GATEWAY_CALL_SECONDS, WALLET_BATCH_MOVEMENTS, gauges)
+    core = (REQUEST_SECONDS, GATEWAY_CALL_SECONDS, WALLET_BATCH_MOVEMENTS, LIMITED, gauges)
     families = [
         *(family for each in core for family in each.collect()),
         *AdapterMetrics(lambda: 0).collect(),

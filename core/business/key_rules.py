@@ -43,6 +43,7 @@ def caller_of(
         settles_receivables=business.settle_receivables,
         dunning=business.dunning,
         is_suspended=business.suspended_at is not None,
+        limits=business.limits,
         key_id=key_id,
         scopes=scopes,
         key_expires_at=expires_at,

@@ -170,6 +170,35 @@ class BusinessService:
         )
         return business
 
+    async def limit(
+        self, business_id: str, changed: Mapping[str, int | None], *, by: str, reason: str
+    ) -> store.Business:
+        """Change limits of a business, as an operator decides; None restores the core's default.
+
+        Other cores know it LIFETIME_SECONDS of core.business.known_callers later. To change nothing
+        returns the business.
+
+        Raises:
+            InvalidFields: there is no such business, or the change has no reason.
+        """
+        if not changed:
+            found = await store.business_by_id(self._database, business_id)
+            if found is None:
+                raise InvalidFields.of("id", "names no business")
+            return found
+        if not reason.strip():
+            raise InvalidFields.of("reason", "is required for a change")
+        async with self._database.transaction() as transaction:
+            self._known_callers.forget_at_end(transaction, business_id)
+            business = await store.set_limits(transaction, business_id, changed)
+        if business is None:
+            raise InvalidFields.of("id", "names no business")
+        logger.info(
+            "business limits changed",
+            extra={"business_id": business_id, "decided_by": by, "reason": reason, **changed},
+        )
+        return business
+
     async def _set_suspended(self, business_id: str, reason: str | None) -> store.Business:
         """Suspend a business or end that, and return it when every core knows.
 

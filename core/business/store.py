@@ -10,6 +10,7 @@ from sqlalchemy import bindparam, func, insert, select, update
 from core.database.schema import businesses
 from core.database.transactions import Database, Transaction
 from core.dunning import DEFAULT, Dunning
+from core.limits import BusinessLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,13 @@ class Business:
     retry_days: str | None = None
     max_failed_cycles: int | None = None
     suspended_at: datetime | None = None
+    requests_per_second: int | None = None
+    gateway_requests: int | None = None
+
+    @property
+    def limits(self) -> BusinessLimits:
+        """The limits that an operator gave this business."""
+        return BusinessLimits(self.requests_per_second, self.gateway_requests)
 
     @property
     def dunning(self) -> Dunning:
@@ -116,6 +124,23 @@ async def set_default_env(transaction: Transaction, business_id: str, env: str) 
         .where(businesses.c.business_id == business_id)
         .values(default_env=env, updated_at=transaction.now)
     )
+
+
+async def set_limits(
+    transaction: Transaction, business_id: str, changed: Mapping[str, int | None]
+) -> Business | None:
+    """Change limits of a business by their names, and return it; None: there is no such business.
+
+    None restores the core's default.
+    """
+    result = await transaction.connection.execute(
+        update(businesses)
+        .where(businesses.c.business_id == business_id)
+        .values(**changed, updated_at=transaction.now)
+        .returning(*_COLUMNS)
+    )
+    row = result.one_or_none()
+    return Business(*row) if row else None
 
 
 async def set_suspended(

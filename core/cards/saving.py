@@ -29,8 +29,10 @@ from core.gateways.gateway import (
 )
 from core.idempotency.call import IdempotentCall
 from core.idempotency.service import Idempotency
+from core.limits import CardTestingLimits, too_many_card_attempts
 from core.security.keyring import derived_key
-from core.users.service import active_user
+from core.users import store as users_store
+from core.users.service import active_user, check_active, user_not_found
 from core.users.store import User
 
 
@@ -79,9 +81,11 @@ class CardSaver:
         credentials: CredentialsService,
         gateways: Mapping[str, Gateway],
         idempotency: Idempotency,
+        limits: CardTestingLimits,
     ) -> None:
         """Store cards in `database` and at the `gateways`, by name."""
         self._idempotency = idempotency
+        self._limits = limits
         self._database = database
         self._credentials = credentials
         self._gateways = gateways
@@ -97,7 +101,7 @@ class CardSaver:
                 rules.check_card(to_save.card, transaction.now)
             elif isinstance(to_save.card, CardNonce):
                 rules.check_nonce(to_save.card)
-            user = await active_user(transaction, business_id, to_save.user_id)
+            user = await self._counted_user(transaction, to_save, call)
             account = await self._credentials.account(
                 transaction, business_id, to_save.gateway, to_save.env
             )
@@ -131,6 +135,37 @@ class CardSaver:
                 removed,
                 set_as_primary=to_save.set_as_primary,
             )
+
+    async def _counted_user(
+        self, transaction: Transaction, to_save: CardToSave, call: IdempotentCall | None
+    ) -> User:
+        """Count a request to save a card, whatever becomes of it, and return its user.
+
+        One that repeats an earlier request is counted and not refused: that may have saved the
+        card.
+
+        Raises:
+            Refusal: USER_NOT_FOUND, USER_INACTIVE, USER_SUSPENDED or TOO_MANY_CARD_ATTEMPTS, with
+                which the transaction, and so the count, is rolled back.
+        """
+        window, most = self._limits.window, self._limits.card_saves
+        saves = await users_store.count_card_save(
+            transaction,
+            business_id=to_save.business_id,
+            user_id=to_save.user_id,
+            since=transaction.now - window,
+        )
+        if saves is None:
+            raise user_not_found()
+        check_active(saves.user)
+        is_repeated = call is not None and call.is_continued
+        if 0 < most < saves.count and not is_repeated:
+            raise too_many_card_attempts(
+                "card_saves",
+                "Too many cards of this user were sent to be saved. This one was not.",
+                retry_after_seconds=(saves.since + window - transaction.now).total_seconds(),
+            )
+        return saves.user
 
     async def _save_at_gateway(
         self, to_save: CardToSave, account: Account, user: User, customer_id: str | None

@@ -27,6 +27,7 @@ from core.gateways.gateway import (
 from core.idempotency.call import IdempotentCall
 from core.idempotency.service import Idempotency
 from core.ids import new_request_id
+from core.limits import DEFAULT_LIMITS, CardTestingLimits
 from core.users.service import existing_user
 
 
@@ -39,13 +40,14 @@ class CardsService:
         credentials: CredentialsService,
         gateways: Mapping[str, Gateway],
         idempotency: Idempotency,
+        limits: CardTestingLimits = DEFAULT_LIMITS,
     ) -> None:
         """Store cards in `database` and at the `gateways`, by name."""
         self._idempotency = idempotency
         self._database = database
         self._credentials = credentials
         self._gateways = gateways
-        self._saver = CardSaver(database, credentials, gateways, idempotency)
+        self._saver = CardSaver(database, credentials, gateways, idempotency, limits)
 
     async def list_cards(self, caller: Caller, user_id: str, env: str) -> list[store.Card]:
         """Return the user's cards, newest first.
@@ -86,8 +88,9 @@ class CardsService:
         `set_up` the card's bank is asked to allow charges without the cardholder.
 
         Raises:
-            Refusal: USER_NOT_FOUND, USER_INACTIVE, CREDENTIALS_MISSING, CARD_DECLINED,
-                AUTHENTICATION_REQUIRED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE or OUTCOME_UNKNOWN.
+            Refusal: USER_NOT_FOUND, USER_INACTIVE, TOO_MANY_CARD_ATTEMPTS, CREDENTIALS_MISSING,
+                CARD_DECLINED, AUTHENTICATION_REQUIRED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE or
+                OUTCOME_UNKNOWN.
             InvalidFields: the gateway does not know the token.
             Replay: the call has an answer.
         """

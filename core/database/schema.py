@@ -180,6 +180,11 @@ businesses = Table(
     # Since when an operator suspends the business, and why. NULL: it is not suspended.
     Column("suspended_at", UtcDateTime, nullable=True),
     Column("suspended_reason", String(500), nullable=True),
+    # Limits of core.limits.BusinessLimits, 0 for none; NULL: the core's defaults.
+    Column("requests_per_second", Integer, nullable=True),
+    Column("gateway_requests", Integer, nullable=True),
+    CheckConstraint("requests_per_second >= 0", name="requests_per_second_is_not_negative"),
+    CheckConstraint("gateway_requests >= 0", name="gateway_requests_is_not_negative"),
     _one_of("default_env", "TEST", "LIVE"),
 )
 
@@ -259,6 +264,9 @@ users = Table(
     _metadata(),
     # NULL: the user is not suspended.
     Column("suspended_at", UtcDateTime, nullable=True),
+    # How many requests to save a card there were since a moment: core.limits.
+    Column("card_saves", Integer, nullable=False, server_default=text("0")),
+    Column("card_saves_since", UtcDateTime, nullable=True),
     ForeignKeyConstraint(["business_id"], ["businesses.business_id"]),
     _one_of("default_gateway", *GATEWAYS),
     Index(

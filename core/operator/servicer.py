@@ -23,6 +23,7 @@ from core.payments.messages import payment_message
 from core.refunds.decisions import RefundDecisions
 from core.refunds.messages import refund_message
 from core.sealing.service import SealingService
+from core.update_mask import update_of
 from nivisco.internal.v1 import operator_pb2 as pb
 from nivisco.internal.v1 import operator_pb2_grpc
 
@@ -209,3 +210,21 @@ class OperatorServicer(operator_pb2_grpc.OperatorServiceServicer):
             request.id, by=request.decided_by, reason=request.reason
         )
         return pb.ReactivateBusinessResponse(business=business_message(business))
+
+    async def LimitBusiness(
+        self, request: pb.LimitBusinessRequest, context: object
+    ) -> pb.LimitBusinessResponse:
+        """Change the limits of a business."""
+        update = update_of(request)
+        changed: dict[str, int | None] = dict.fromkeys(update.cleared_paths)
+        changed |= {path: getattr(request.updates, path) for path in update.set_paths}
+        business = await self._business.limit(
+            request.id, changed, by=request.decided_by, reason=request.reason
+        )
+        return pb.LimitBusinessResponse(
+            id=business.business_id,
+            limits=pb.BusinessLimits(
+                requests_per_second=business.requests_per_second,
+                gateway_requests=business.gateway_requests,
+            ),
+        )

@@ -12,18 +12,20 @@ from typing import assert_never
 from core.business.rules import business_suspended
 from core.caller import Caller, current_presence
 from core.cards.primary import card_to_charge
-from core.cards.store import primary_card
+from core.cards.store import Card, primary_card
 from core.credentials.service import CredentialsService
 from core.database.transactions import Database, Transaction
 from core.errors import Refusal
 from core.gateways.gateway import Account
 from core.idempotency.service import Idempotency
 from core.ids import new_payment_id
+from core.limits import CardTestingLimits, too_many_card_attempts
 from core.money import MAX_BALANCE_MINOR, Amount, amount_from_message
 from core.payments import attempt_store, charge_store, rules, store
 from core.payments.attempts import Attempts, StartedAttempt
 from core.payments.charge_request import ChargeRequest, new_payment, with_id
 from core.payments.charge_store import Chargeable
+from core.payments.decline_rules import block_of
 from core.payments.delivery import Deliveries
 from core.payments.in_flight import Attempt
 from core.payments.retries import (
@@ -70,6 +72,7 @@ class Beginning:
         idempotency: Idempotency,
         attempts: Attempts,
         deliveries: Deliveries,
+        limits: CardTestingLimits,
     ) -> None:
         """Store payments in `database`; `attempts` and `deliveries` are this core's."""
         self._database = database
@@ -77,6 +80,7 @@ class Beginning:
         self._idempotency = idempotency
         self._attempts = attempts
         self._deliveries = deliveries
+        self._limits = limits
 
     async def start_or_find(
         self, caller: Caller, request: ChargeRequest
@@ -139,6 +143,7 @@ class Beginning:
             user_id=request.user_id,
             env=request.env,
             gateway=request.gateway,
+            declined_since=transaction.now - self._limits.window,
         )
         if chargeable is None:
             raise user_not_found()
@@ -182,11 +187,35 @@ class Beginning:
         card = chargeable.card or await card_to_charge(
             transaction, caller.business_id, user, request.env, request.gateway
         )
+        if chargeable.has_recent_decline and (request.origin is None or request.origin.is_limited):
+            await self._check_declines(transaction, caller.business_id, card)
         lease = self._attempts.new_lease(transaction.now)
         payment = new_payment(caller, request, payment_id, amount, card, lease, now=transaction.now)
         while not await store.insert_payment(transaction, payment):
             payment = with_id(payment, new_payment_id(transaction.now))
         return payment, account
+
+    async def _check_declines(self, transaction: Transaction, business_id: str, card: Card) -> None:
+        """Check that card and user have not had too many declines for another charge.
+
+        Raises:
+            Refusal: TOO_MANY_CARD_ATTEMPTS.
+        """
+        attempts = await charge_store.recent_attempts(
+            transaction,
+            business_id=business_id,
+            user_id=card.user_id,
+            env=card.env,
+            gateway=card.gateway,
+            since=transaction.now - self._limits.window,
+        )
+        block = block_of(self._limits, attempts, card.gateway_card_id, transaction.now)
+        if block is not None:
+            raise too_many_card_attempts(
+                block.limit,
+                "Too many charges of this user or card were declined. Nothing was charged.",
+                retry_after_seconds=(block.until - transaction.now).total_seconds(),
+            )
 
     async def _retry(
         self,

@@ -19,6 +19,11 @@ from core.payments.store import Lease, Payment
 class Origin(Protocol):
     """Source of a charge that no caller requests: it may forbid the charge, and records it."""
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether too many declines of the user or card forbid the charge."""
+        ...
+
     async def permit(self, transaction: Transaction) -> None:
         """Check whether the charge may start or resume, and lock that until the transaction ends.
 

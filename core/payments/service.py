@@ -19,6 +19,7 @@ from core.errors import Reason, Refusal
 from core.gateways.gateway import Gateway, GatewayError, GatewayRefused
 from core.idempotency.service import Idempotency
 from core.ids import new_request_id
+from core.limits import DEFAULT_LIMITS, CardTestingLimits
 from core.payments import rules, store
 from core.payments.attempts import Attempts, StartedAttempt
 from core.payments.beginning import Beginning
@@ -48,6 +49,7 @@ class PaymentsService:
         idempotency: Idempotency,
         transitions: Transitions,
         settle_time: timedelta = rules.SETTLE_TIME,
+        limits: CardTestingLimits = DEFAULT_LIMITS,
     ) -> None:
         """Charge through `gateways`, by their names, and write states with `transitions`.
 
@@ -66,7 +68,7 @@ class PaymentsService:
             core_id,
         )
         self._beginning = Beginning(
-            database, credentials, idempotency, self._attempts, self._deliveries
+            database, credentials, idempotency, self._attempts, self._deliveries, limits
         )
         self._following = Following(database, credentials, gateways, transitions)
         self._closings = Closings(
@@ -81,8 +83,9 @@ class PaymentsService:
 
         Raises:
             Refusal: USER_NOT_FOUND, USER_INACTIVE, CREDENTIALS_MISSING, CARD_NOT_FOUND,
-                WALLET_LIMIT, CARD_DECLINED, AUTHENTICATION_REQUIRED, PENDING_REVIEW,
-                IDEMPOTENCY_KEY_REUSED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE or OUTCOME_UNKNOWN;
+                WALLET_LIMIT, TOO_MANY_CARD_ATTEMPTS, CARD_DECLINED, AUTHENTICATION_REQUIRED,
+                PENDING_REVIEW, IDEMPOTENCY_KEY_REUSED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE or
+                OUTCOME_UNKNOWN;
                 or what its origin raises.
             InvalidFields: the amount or currency cannot be charged.
             Replay: the key has an answer.

@@ -8,6 +8,7 @@ again resumes its payment, or reads its outcome.
 """
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from core.caller import Caller
 from core.database.transactions import Database, Transaction
@@ -246,6 +247,8 @@ class _AttemptOrigin:
     """Ties a payment to its attempt, in the transactions that start or resume the payment."""
 
     lease: Lease
+    is_limited: ClassVar[bool] = False
+    """Its dunning limits how often a cycle is charged; no cycle is lost to others' declines."""
 
     async def permit(self, transaction: Transaction) -> None:
         job = await _leased_job(transaction, self.lease)

@@ -16,6 +16,7 @@ the attempt is still to be made. Locks: job, record of the call, then as a charg
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import ClassVar
 
 from core.business.rules import business_suspended
 from core.caller import Caller
@@ -336,6 +337,7 @@ class _Origin:
     retry: _Retry
     cycle: _Cycle
     payment_id: str | None = field(init=False)
+    is_limited: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         self.payment_id = self.cycle.attempt.occurrence.payment_id

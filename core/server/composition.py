@@ -18,6 +18,7 @@ from core.authentication.service import AuthenticationService
 from core.authentication.servicer import AuthenticationServicer
 from core.business.api_keys import USES_SECONDS, ApiKeys
 from core.business.known_callers import KnownCallers
+from core.business.limiter import BusinessLimiter
 from core.business.service import BusinessService
 from core.business.servicer import BusinessServicer
 from core.cards.following import CardFollower
@@ -26,7 +27,7 @@ from core.cards.service import CardsService
 from core.cards.servicer import CardsServicer
 from core.credentials.service import CredentialsService, check_keyring
 from core.credentials.servicer import CredentialsServicer
-from core.database.clock import Clock, MonotonicClock, SystemClock
+from core.database.clock import Clock, MonotonicClock, SystemClock, SystemMonotonicClock
 from core.database.engines import check_file
 from core.database.migrations import upgrade
 from core.database.transactions import CommitUnknownError, Database, DatabaseUnavailableError
@@ -40,7 +41,7 @@ from core.gateways.stripe.gateway import StripeGateway
 from core.idempotency.pipeline import IdempotentRuns
 from core.idempotency.service import REAP_SECONDS, Idempotency
 from core.keys.servicer import KeysServicer
-from core.metrics import GATEWAY_CALL_SECONDS, REQUEST_SECONDS, WALLET_BATCH_MOVEMENTS
+from core.metrics import GATEWAY_CALL_SECONDS, LIMITED, REQUEST_SECONDS, WALLET_BATCH_MOVEMENTS
 from core.operator.erasure import Erasure
 from core.operator.service import OperatorService
 from core.operator.servicer import OperatorServicer
@@ -85,6 +86,7 @@ from core.webhooks.service import WebhooksService
 from core.webhooks.servicer import WebhooksServicer
 from nivisco.internal.v1 import operator_pb2
 from rpc.catalogue import service_methods
+from rpc.credential_failures import CredentialFailures
 from rpc.metrics import process_registry
 from rpc.metrics_listener import serving_metrics
 from rpc.schema_check import check_schema_options
@@ -178,10 +180,13 @@ async def serve(
             await upgrade.migrate(database)
         await upgrade.check_schema(database)
         await check_keyring(database, settings.keyring)
+        monotonic_clock = monotonic_clock or SystemMonotonicClock()
         known_callers = KnownCallers(database, monotonic_clock)
         services = _make_services(settings, database, known_callers, stripe, authorize)
         async with AsyncExitStack() as metrics:
-            await _serve(settings, listener, database, services, on_ready, stop, metrics)
+            await _serve(
+                settings, listener, database, services, monotonic_clock, on_ready, stop, metrics
+            )
     finally:
         await authorize.close()
         await stripe.close()
@@ -223,12 +228,18 @@ def _make_services(
         authentication=AuthenticationService(database, known_callers, settings.service_tokens),
         business=BusinessService(database, known_callers),
         api_keys=ApiKeys(database, known_callers),
-        cards=CardsService(database, credentials, gateways, idempotency),
+        cards=CardsService(database, credentials, gateways, idempotency, settings.card_testing),
         importer=CustomerImporter(database, credentials, gateways, idempotency),
         credentials=credentials,
         idempotency=idempotency,
         payments=PaymentsService(
-            database, credentials, gateways, idempotency, transitions, settle_time
+            database,
+            credentials,
+            gateways,
+            idempotency,
+            transitions,
+            settle_time,
+            settings.card_testing,
         ),
         refunds=RefundsService(
             database, credentials, gateways, idempotency, transitions, settle_time
@@ -248,7 +259,12 @@ def _make_services(
     )
 
 
-def _make_pipeline(settings: CoreSettings, database: Database, services: _Services) -> Pipeline:
+def _make_pipeline(
+    settings: CoreSettings,
+    database: Database,
+    services: _Services,
+    monotonic_clock: MonotonicClock,
+) -> Pipeline:
     doctor = DoctorService(database, key_ids=settings.keyring.keys)
     operator = OperatorService(database, services.decisions, services.refund_decisions)
     job_clock = JobClock(settings.test_clock)
@@ -296,6 +312,7 @@ def _make_pipeline(settings: CoreSettings, database: Database, services: _Servic
         IdempotentRuns(
             services.idempotency, database, COMPLETIONS, partial(settle, services.authentication)
         ),
+        BusinessLimiter(settings.business_limits, monotonic_clock),
     )
 
 
@@ -311,11 +328,12 @@ async def _serve(
     listener: Listener,
     database: Database,
     services: _Services,
+    monotonic_clock: MonotonicClock,
     on_ready: Callable[[str], None],
     stop: asyncio.Event,
     metrics: AsyncExitStack,
 ) -> None:
-    pipeline = _make_pipeline(settings, database, services)
+    pipeline = _make_pipeline(settings, database, services, monotonic_clock)
     server = grpc.aio.server(
         options=[
             ("grpc.so_reuseport", 0),  # a second core on the port must fail, not share it
@@ -324,7 +342,8 @@ async def _serve(
         ],
     )
     streams = Streams(pipeline, services.authentication, MAX_MESSAGE_BYTES)
-    server.add_generic_rpc_handlers((UnaryCalls(pipeline), streams))
+    failures = CredentialFailures(settings.credential_failures_per_minute, monotonic_clock.seconds)
+    server.add_generic_rpc_handlers((UnaryCalls(pipeline, failures), streams))
     _enable_reflection(server)
     health_servicer = HealthServicer(database)
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
@@ -332,7 +351,7 @@ async def _serve(
     await server.start()
     gauges = CoreGauges(database, lambda: pipeline.in_flight)
     registry = process_registry(
-        REQUEST_SECONDS, GATEWAY_CALL_SECONDS, WALLET_BATCH_MOVEMENTS, gauges
+        REQUEST_SECONDS, GATEWAY_CALL_SECONDS, WALLET_BATCH_MOVEMENTS, LIMITED, gauges
     )
     await metrics.enter_async_context(
         serving_metrics(settings.metrics, registry, health_servicer.is_ready)

@@ -1,7 +1,8 @@
 """The request pipeline: what every call passes, from its bytes to those of its answer.
 
-Its steps: request id and log record (`Pipeline.answer`); parse, authenticate, validate, idempotency
-and servicer (`Pipeline._run`); status (`Pipeline._answer`). Health and reflection do not pass it.
+Its steps: request id and log record (`Pipeline.answer`); parse, authenticate, limit, validate,
+idempotency and servicer (`Pipeline._run`); status (`Pipeline._answer`). Health and reflection do
+not pass it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from core.authentication.pipeline import admit, metadata_text, refusal_unless_answered
 from core.authentication.service import AuthenticationService
+from core.business.limiter import BusinessLimiter
 from core.caller import Presence, current_caller, set_presence
 from core.database.transactions import (
     CommitUnknownError,
@@ -28,7 +30,7 @@ from core.database.transactions import (
     ListTimeoutError,
 )
 from core.errors import RETRY_SECONDS, InvalidFields, Reason, Refusal, ReplayedRefusal, status_of
-from core.idempotency.pipeline import IdempotentRuns, Ran
+from core.idempotency.pipeline import IdempotentRuns, Ran, Serve
 from core.ids import new_request_id
 from core.metrics import REQUEST_SECONDS
 from core.security.keyring import UnknownKeyError
@@ -48,6 +50,8 @@ _FAULTS: Final = ("INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED", "UNKNOWN")
 _OK: Final = grpc.StatusCode.OK.name
 _CODE_NAMES: Final[Mapping[int, str]] = {code.value[0]: code.name for code in grpc.StatusCode}
 _REQUEST_ID_LENGTH_MAX = 64
+_CALLS_GATEWAY: Final = "GATEWAY_UNAVAILABLE"
+"""An error of the actions that may call a gateway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,7 @@ class _Served:
     path: str
     action: str
     method: Method
+    may_call_gateway: bool
     parse: Callable[[bytes], Message]
     servicer: Callable[[Message, None], Awaitable[Message]]
 
@@ -81,6 +86,7 @@ class Pipeline:
         servicers: Mapping[str, object],
         authentication: AuthenticationService,
         idempotency: IdempotentRuns,
+        limiter: BusinessLimiter,
     ) -> None:
         """Serve each service of the schema with the servicer under its full name."""
         self._served = {
@@ -88,6 +94,7 @@ class Pipeline:
                 path,
                 action_name(method.descriptor.name),
                 method,
+                method.is_action and _CALLS_GATEWAY in method.errors,
                 message_factory.GetMessageClass(method.descriptor.input_type).FromString,
                 getattr(
                     servicers[method.descriptor.containing_service.full_name],
@@ -98,6 +105,7 @@ class Pipeline:
         }
         self._authentication = authentication
         self._idempotency = idempotency
+        self._limiter = limiter
         self._running: set[asyncio.Task[Answer]] = set()
 
     async def answer(
@@ -165,8 +173,12 @@ class Pipeline:
         """Run the call: parse, authenticate, validate, and serve it once."""
         parsed = _parsed(served, body)
         await admit(self._authentication, served.method, metadata, parsed)
+        if served.method.is_action:
+            self._limiter.take_request(current_caller())
         request = _validated(parsed, metadata)
-        serve = partial(served.servicer, request, None)
+        serve: Serve = partial(served.servicer, request, None)
+        if served.may_call_gateway:
+            serve = partial(self._limiter.at_gateway, current_caller(), serve)
         if served.method.is_action and served.method.is_mutating:
             return await self._idempotency.run(
                 current_caller(),

@@ -3,11 +3,21 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from core.database.engines import POSTGRESQL_CONNECTIONS, POSTGRESQL_LIST_CONNECTIONS
+from core.limits import (
+    BUSINESS_LIMIT_MAX,
+    CARD_ATTEMPTS_MAX,
+    DEFAULT_BUSINESS_LIMITS,
+    DEFAULT_LIMITS,
+    BusinessLimits,
+    CardTestingLimits,
+)
 from core.security.keyring import Keyring
 from core.security.kms import KmsError, kms_of
 from rpc.certificates import MutualTlsFiles, mutual_tls_files
+from rpc.credential_failures import PER_MINUTE
 from rpc.settings import count, metrics_address, seconds
 
 DEFAULT_LISTEN = "127.0.0.1:50051"
@@ -16,6 +26,7 @@ AUTHORIZE_URLS = {"TEST": "https://apitest.authorize.net", "LIVE": "https://api.
 SCOPES = ("scheduler", "webhooks", "operator")
 _MIN_TOKEN_CHARACTERS = 32
 _MAX_SECONDS = 3600
+_MAX_WINDOW = 30 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +60,11 @@ class CoreSettings:
     """Whether test clocks can advance the time of TEST jobs."""
     metrics: tuple[str, int] | None = None
     """Host and port of health and metrics; None: they are not served."""
+    card_testing: CardTestingLimits = DEFAULT_LIMITS
+    credential_failures_per_minute: int = PER_MINUTE
+    """Wrong credentials of unary calls after which an address is limited; 0: never."""
+    business_limits: BusinessLimits = DEFAULT_BUSINESS_LIMITS
+    """Of businesses that have none of their own."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "CoreSettings":
@@ -97,6 +113,11 @@ class CoreSettings:
             ),
             test_clock=environ.get("NIVISCO_TEST_CLOCK", "") == "1",
             metrics=metrics_address(environ),
+            card_testing=_card_testing(environ),
+            credential_failures_per_minute=count(
+                environ, "NIVISCO_LIMIT_ADDRESS_FAILURES", PER_MINUTE, allow_zero=True
+            ),
+            business_limits=_business_limits(environ),
         )
         if settings.authorize_settle_seconds <= settings.gateway_timeout_seconds:
             raise ValueError(
@@ -104,6 +125,37 @@ class CoreSettings:
                 ": a charge that is still on its way would be sent again"
             )
         return settings
+
+
+def _card_testing(environ: Mapping[str, str]) -> CardTestingLimits:
+    default = DEFAULT_LIMITS
+    window = seconds(
+        environ, "NIVISCO_LIMIT_WINDOW_SECONDS", default.window.total_seconds(), most=_MAX_WINDOW
+    )
+    return CardTestingLimits(
+        timedelta(seconds=window),
+        *(
+            count(environ, name, value, most=CARD_ATTEMPTS_MAX, allow_zero=True)
+            for name, value in (
+                ("NIVISCO_LIMIT_USER_DECLINES", default.user_declines),
+                ("NIVISCO_LIMIT_CARD_DECLINES", default.card_declines),
+                ("NIVISCO_LIMIT_CARD_SAVES", default.card_saves),
+            )
+        ),
+    )
+
+
+def _business_limits(environ: Mapping[str, str]) -> BusinessLimits:
+    default = DEFAULT_BUSINESS_LIMITS
+    return BusinessLimits(
+        *(
+            count(environ, name, value or 0, most=BUSINESS_LIMIT_MAX, allow_zero=True)
+            for name, value in (
+                ("NIVISCO_LIMIT_BUSINESS_REQUESTS", default.requests_per_second),
+                ("NIVISCO_LIMIT_BUSINESS_GATEWAY_REQUESTS", default.gateway_requests),
+            )
+        )
+    )
 
 
 def _required(environ: Mapping[str, str], name: str, example: str) -> str:

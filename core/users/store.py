@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 
-from sqlalchemy import bindparam, func, insert, select, text, update
+from sqlalchemy import bindparam, case, func, insert, select, text, update
 
 from core.database.metadata_pairs import insert_pairs, replace_pairs
 from core.database.paging import Page, PagedList, PageRequest
-from core.database.schema import businesses, users
+from core.database.schema import UtcDateTime, businesses, users
 from core.database.transactions import Database, Transaction
 from core.metadata import Kind
 
@@ -35,6 +35,15 @@ class User:
         return self.suspended_at is not None
 
 
+@dataclass(frozen=True, slots=True)
+class CardSaves:
+    """A user, and how many requests to save a card of theirs there were since a moment."""
+
+    user: User
+    count: int
+    since: datetime
+
+
 _COLUMNS = tuple(users.c[each.name] for each in fields(User))
 _BY_ID = select(users.c.business_id, *_COLUMNS).where(
     users.c.business_id == bindparam("business_id"), users.c.user_id == bindparam("user_id")
@@ -47,6 +56,19 @@ _SUSPENDED = (
     .join_from(businesses, users, businesses.c.business_id == users.c.business_id)
     .where(users.c.business_id == bindparam("business_id"), users.c.user_id == bindparam("user_id"))
 )
+# Saves are counted from the first one after those of the window before ended.
+_IS_SINCE = users.c.card_saves_since > bindparam("since", type_=UtcDateTime)
+_COUNT_CARD_SAVE = (
+    update(users)
+    .where(users.c.business_id == bindparam("of_business"), users.c.user_id == bindparam("of_user"))
+    .values(
+        card_saves=case((_IS_SINCE, users.c.card_saves + 1), else_=1),
+        card_saves_since=case(
+            (_IS_SINCE, users.c.card_saves_since), else_=bindparam("now", type_=UtcDateTime)
+        ),
+    )
+    .returning(*_COLUMNS, users.c.card_saves, users.c.card_saves_since)
+)
 _ACTIVE_USERS = PagedList(
     "users",
     columns=_COLUMNS,
@@ -56,6 +78,21 @@ _ACTIVE_USERS = PagedList(
     order=(users.c.created_at, users.c.user_id),
     only=(text("users.active"),),  # SQLite's planner knows ix_users_active by these words only
 )
+
+
+async def count_card_save(
+    transaction: Transaction, *, business_id: str, user_id: str, since: datetime
+) -> CardSaves | None:
+    """Count a request to save a card, and return it with its user; None: there is no such user.
+
+    Counts begin anew once they began before `since`. The user is locked until the transaction ends.
+    """
+    result = await transaction.connection.execute(
+        _COUNT_CARD_SAVE,
+        {"of_business": business_id, "of_user": user_id, "since": since, "now": transaction.now},
+    )
+    row = result.one_or_none()
+    return CardSaves(User(*row[:-2]), row[-2], row[-1]) if row else None
 
 
 async def insert_user(

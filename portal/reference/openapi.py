@@ -38,7 +38,7 @@ STATUS_PHRASES = {
     409: "The current state does not allow the action.",
     413: "The request body is too large.",
     422: "The idempotency key was used for a different request.",
-    429: "Too many concurrent requests.",
+    429: "Too many requests, declines or cards.",
     500: "Internal server error.",
     501: "The action is announced but not implemented yet.",
     502: "The gateway rejected the request.",

@@ -31,6 +31,7 @@ from tests.bench import (
     hop,
     in_process,
     lists,
+    neighbours,
     one_client,
     orm,
     recurring,
@@ -58,6 +59,7 @@ PARTS: Mapping[str, Callable[[Run], Awaitable[Result]]] = {
     "gateway": gateway.measure,
     "recurring": recurring.measure,
     "functions": in_process.measure,
+    "neighbours": neighbours.measure,
 }
 _DEFAULTS = Size()
 _SYNCS = 100

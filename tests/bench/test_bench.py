@@ -87,6 +87,10 @@ ROWS = {
             *("check rules", "protovalidate", "transcode / json_format", "rules / protovalidate"),
         )
     ],
+    "neighbours": [
+        f"p99 of others' keyed debits beside {harm} / alone"
+        for harm in ("a hanging gateway", "a flood of wrong keys", "slow bodies")
+    ],
 }
 BOOKS = {
     "debits": ["ours", "pgbench"],
@@ -96,6 +100,7 @@ BOOKS = {
     "steady": ["ours"],
     "workers": ["ours"],
     "charges": ["ours"],
+    "neighbours": ["ours"],
 }
 
 
@@ -157,7 +162,7 @@ def test_every_part_is_tested() -> None:
 @pytest.mark.parametrize(
     "parts",
     [
-        ["debits", "orm", "one", "steady", "workers"],
+        ["debits", "orm", "one", "steady", "workers", "neighbours"],
         ["charges", "recurring", "lists"],
         ["sqlite", "hop", "startup", "gateway", "functions"],
     ],

@@ -234,6 +234,18 @@ def test_what_cannot_be_done_says_what_to_do(shop: Shop) -> None:
     said = nivisco("business", "suspend", business_id, *merchant).stdout
     assert said.startswith(f"{business_id} is suspended since 2")
 
+    limits = ("business", "limits", business_id)
+    assert "second: the core's default" in nivisco(*limits, *where).stdout
+    changed = nivisco(*limits, "--requests-per-second", "900", "--gateway-requests", "0", *merchant)
+    assert changed.stdout == (
+        "requests per second: 900\nrequests at once that may call a gateway: no limit\n"
+    )
+    restored = nivisco(*limits, "--requests-per-second", "default", "--json", *merchant)
+    assert json.loads(restored.stdout) == {
+        "id": business_id,
+        "limits": {"requests_per_second": None, "gateway_requests": 0},
+    }
+
     tokens = shop.directory.read_secrets().service_tokens
     wrong = nivisco(
         "payments", "show", "PAY-1", *shop.core, NIVISCO_SERVICE_TOKEN=tokens["scheduler"]
@@ -272,6 +284,8 @@ def test_what_cannot_be_done_says_what_to_do(shop: Shop) -> None:
         (["queue", "release", "wallet", "W", "--reason", "r"], "wallet"),
         (["queue", "list", "--limit", "0"], "--limit"),
         (["business", "suspend", "B"], "--reason"),
+        (["business", "limits", "B", "--gateway-requests", "5"], "Say why, with --reason"),
+        (["business", "limits", "B", "--gateway-requests", "-1"], "not a number from 0 to"),
         (["payments", "show", "PAY-1", "--data-dir", "{}"], "No operator's token"),
     ],
 )

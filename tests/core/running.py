@@ -273,6 +273,14 @@ class SkippingClock:
         self._skipped_seconds += seconds
 
 
+class StandingClock(SkippingClock):
+    """Time that only passes when the core waits for it."""
+
+    def seconds(self) -> float:
+        """Return the seconds that were skipped."""
+        return self._skipped_seconds
+
+
 class HeldClock:
     """Monotonic time that passes when the test says so."""
 

@@ -763,8 +763,9 @@ final class Client
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
-     *     USER_SUSPENDED, CREDENTIALS_MISSING, CARD_DECLINED, AUTHENTICATION_REQUIRED,
-     *     GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action
+     *     USER_SUSPENDED, CREDENTIALS_MISSING, TOO_MANY_CARD_ATTEMPTS, CARD_DECLINED,
+     *     AUTHENTICATION_REQUIRED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or
+     *     one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function createStripeCustomer(
@@ -833,8 +834,8 @@ final class Client
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
-     *     USER_SUSPENDED, CREDENTIALS_MISSING, CARD_DECLINED, GATEWAY_REFUSED,
-     *     GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action
+     *     USER_SUSPENDED, CREDENTIALS_MISSING, TOO_MANY_CARD_ATTEMPTS, CARD_DECLINED,
+     *     GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function createAuthorizeCustomer(
@@ -1040,9 +1041,9 @@ final class Client
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
-     *     USER_SUSPENDED, CARD_NOT_FOUND, CREDENTIALS_MISSING, CARD_DECLINED,
-     *     AUTHENTICATION_REQUIRED, PENDING_REVIEW, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE,
-     *     OUTCOME_UNKNOWN or one of every action
+     *     USER_SUSPENDED, CARD_NOT_FOUND, CREDENTIALS_MISSING, TOO_MANY_CARD_ATTEMPTS,
+     *     CARD_DECLINED, AUTHENTICATION_REQUIRED, PENDING_REVIEW, GATEWAY_REFUSED,
+     *     GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function chargeCustomer(
@@ -1089,9 +1090,9 @@ final class Client
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND, USER_INACTIVE,
-     *     USER_SUSPENDED, CARD_NOT_FOUND, CREDENTIALS_MISSING, CARD_DECLINED,
-     *     AUTHENTICATION_REQUIRED, PENDING_REVIEW, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE,
-     *     OUTCOME_UNKNOWN, WALLET_LIMIT or one of every action
+     *     USER_SUSPENDED, CARD_NOT_FOUND, CREDENTIALS_MISSING, TOO_MANY_CARD_ATTEMPTS,
+     *     CARD_DECLINED, AUTHENTICATION_REQUIRED, PENDING_REVIEW, GATEWAY_REFUSED,
+     *     GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN, WALLET_LIMIT or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function fundCustomer(
@@ -2117,9 +2118,9 @@ final class Client
      * } $fields
      * @throws ApiException with the errorCode RECURRING_NOT_FOUND, RECURRING_STATE,
      *     NO_FAILED_CYCLE, CYCLE_IN_PROGRESS, USER_INACTIVE, USER_SUSPENDED,
-     *     CARD_NOT_FOUND, CREDENTIALS_MISSING, CARD_DECLINED, WALLET_TOO_LOW,
-     *     AUTHENTICATION_REQUIRED, PENDING_REVIEW, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE,
-     *     OUTCOME_UNKNOWN or one of every action
+     *     CARD_NOT_FOUND, CREDENTIALS_MISSING, TOO_MANY_CARD_ATTEMPTS, CARD_DECLINED,
+     *     WALLET_TOO_LOW, AUTHENTICATION_REQUIRED, PENDING_REVIEW, GATEWAY_REFUSED,
+     *     GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function retryRecurring(

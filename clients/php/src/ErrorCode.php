@@ -35,7 +35,10 @@ final class ErrorCode
     /** HTTP 413. The request body is larger than 64 KiB. */
     public const BODY_TOO_LARGE = 'BODY_TOO_LARGE';
 
-    /** HTTP 429. Too many concurrent requests. Retry after the given delay. */
+    /**
+     * HTTP 429. Too many requests at once or in a time, of all or of the caller; `limit`,
+     * if present, names the limit. Nothing was done. Retry after the given delay.
+     */
     public const RATE_LIMITED = 'RATE_LIMITED';
 
     /** HTTP 403. Only the admin business may call the action. */
@@ -240,6 +243,13 @@ final class ErrorCode
 
     /** HTTP 403. The user is suspended. Reactivate the user first. Nothing was done. */
     public const USER_SUSPENDED = 'USER_SUSPENDED';
+
+    /**
+     * HTTP 429. Too many charges of the user or card were declined, or too many cards of
+     * the user were sent to be saved; `limit` names which. Nothing was charged or saved.
+     * Retry after the given delay.
+     */
+    public const TOO_MANY_CARD_ATTEMPTS = 'TOO_MANY_CARD_ATTEMPTS';
 
     /** Errors whose response has no code, by status. */
     public const OF_STATUS = [

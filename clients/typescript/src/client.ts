@@ -388,8 +388,9 @@ export class Nivisco {
    * Creates the user's Stripe customer if there is none.
    *
    * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, USER_SUSPENDED,
-   *     CREDENTIALS_MISSING, CARD_DECLINED, AUTHENTICATION_REQUIRED, GATEWAY_REFUSED,
-   *     GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action.
+   *     CREDENTIALS_MISSING, TOO_MANY_CARD_ATTEMPTS, CARD_DECLINED,
+   *     AUTHENTICATION_REQUIRED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or
+   *     one of every action.
    * @throws NiviscoError if the call did not succeed.
    */
   async createStripeCustomer(
@@ -410,8 +411,8 @@ export class Nivisco {
    * Creates the user's customer profile if there is none.
    *
    * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, USER_SUSPENDED,
-   *     CREDENTIALS_MISSING, CARD_DECLINED, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE,
-   *     OUTCOME_UNKNOWN or one of every action.
+   *     CREDENTIALS_MISSING, TOO_MANY_CARD_ATTEMPTS, CARD_DECLINED, GATEWAY_REFUSED,
+   *     GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of every action.
    * @throws NiviscoError if the call did not succeed.
    */
   async createAuthorizeCustomer(
@@ -512,9 +513,9 @@ export class Nivisco {
    * Charges the user's primary card, or with `capture` false authorizes the amount.
    *
    * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, USER_SUSPENDED,
-   *     CARD_NOT_FOUND, CREDENTIALS_MISSING, CARD_DECLINED, AUTHENTICATION_REQUIRED,
-   *     PENDING_REVIEW, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of
-   *     every action.
+   *     CARD_NOT_FOUND, CREDENTIALS_MISSING, TOO_MANY_CARD_ATTEMPTS, CARD_DECLINED,
+   *     AUTHENTICATION_REQUIRED, PENDING_REVIEW, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE,
+   *     OUTCOME_UNKNOWN or one of every action.
    * @throws NiviscoError if the call did not succeed.
    */
   async chargeCustomer(
@@ -533,9 +534,9 @@ export class Nivisco {
    * Charges the user's primary card and credits the amount to the user's wallet.
    *
    * @throws ApiError with the code USER_NOT_FOUND, USER_INACTIVE, USER_SUSPENDED,
-   *     CARD_NOT_FOUND, CREDENTIALS_MISSING, CARD_DECLINED, AUTHENTICATION_REQUIRED,
-   *     PENDING_REVIEW, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN, WALLET_LIMIT
-   *     or one of every action.
+   *     CARD_NOT_FOUND, CREDENTIALS_MISSING, TOO_MANY_CARD_ATTEMPTS, CARD_DECLINED,
+   *     AUTHENTICATION_REQUIRED, PENDING_REVIEW, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE,
+   *     OUTCOME_UNKNOWN, WALLET_LIMIT or one of every action.
    * @throws NiviscoError if the call did not succeed.
    */
   async fundCustomer(
@@ -953,9 +954,9 @@ export class Nivisco {
    *
    * @throws ApiError with the code RECURRING_NOT_FOUND, RECURRING_STATE, NO_FAILED_CYCLE,
    *     CYCLE_IN_PROGRESS, USER_INACTIVE, USER_SUSPENDED, CARD_NOT_FOUND,
-   *     CREDENTIALS_MISSING, CARD_DECLINED, WALLET_TOO_LOW, AUTHENTICATION_REQUIRED,
-   *     PENDING_REVIEW, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, OUTCOME_UNKNOWN or one of
-   *     every action.
+   *     CREDENTIALS_MISSING, TOO_MANY_CARD_ATTEMPTS, CARD_DECLINED, WALLET_TOO_LOW,
+   *     AUTHENTICATION_REQUIRED, PENDING_REVIEW, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE,
+   *     OUTCOME_UNKNOWN or one of every action.
    * @throws NiviscoError if the call did not succeed.
    */
   async retryRecurring(

@@ -17,7 +17,10 @@ export const ErrorCode = {
   UNKNOWN_PATH: "UNKNOWN_PATH",
   /** HTTP 413. The request body is larger than 64 KiB. */
   BODY_TOO_LARGE: "BODY_TOO_LARGE",
-  /** HTTP 429. Too many concurrent requests. Retry after the given delay. */
+  /**
+   * HTTP 429. Too many requests at once or in a time, of all or of the caller; `limit`, if
+   * present, names the limit. Nothing was done. Retry after the given delay.
+   */
   RATE_LIMITED: "RATE_LIMITED",
   /** HTTP 403. Only the admin business may call the action. */
   ADMIN_ONLY: "ADMIN_ONLY",
@@ -170,6 +173,12 @@ export const ErrorCode = {
   BUSINESS_SUSPENDED: "BUSINESS_SUSPENDED",
   /** HTTP 403. The user is suspended. Reactivate the user first. Nothing was done. */
   USER_SUSPENDED: "USER_SUSPENDED",
+  /**
+   * HTTP 429. Too many charges of the user or card were declined, or too many cards of the
+   * user were sent to be saved; `limit` names which. Nothing was charged or saved. Retry
+   * after the given delay.
+   */
+  TOO_MANY_CARD_ATTEMPTS: "TOO_MANY_CARD_ATTEMPTS",
 } as const;
 
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];

@@ -17,6 +17,7 @@ from core.server.pipeline import Answer, Pipeline
 from core.server.stream import SERVER_OPTIONS, Streams
 from core.server.unary_calls import UnaryCalls
 from nivisco.payments.v1 import wallet_pb2
+from rpc.credential_failures import CredentialFailures
 
 _ANSWER = Answer(
     wallet_pb2.GetUserWalletResponse(
@@ -52,7 +53,7 @@ async def serve(ready: Callable[[str], None], stop: asyncio.Event) -> None:
     server = grpc.aio.server(options=SERVER_OPTIONS)
     pipeline = cast(Pipeline, _FixedPipeline())
     streams = Streams(pipeline, cast(AuthenticationService, _AnyToken()), _FRAME_BYTES_MAX)
-    server.add_generic_rpc_handlers((UnaryCalls(pipeline), streams))
+    server.add_generic_rpc_handlers((UnaryCalls(pipeline, CredentialFailures()), streams))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     ready(f"127.0.0.1:{port}")

@@ -41,7 +41,7 @@ CASES: dict[str, Read] = {
         transaction, **OF_USER, env="TEST", gateway="stripe"
     ),
     "uq_cards_one_primary, of a charge": lambda transaction: lock_chargeable(
-        transaction, **OF_USER, env="TEST", gateway="stripe"
+        transaction, **OF_USER, env="TEST", gateway="stripe", declined_since=NOW
     ),
     "ix_wallet_transactions_receivable": lambda transaction: receivable_of_wallet(
         transaction, business_id="B", wallet_id="WAL-1"

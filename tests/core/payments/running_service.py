@@ -26,6 +26,7 @@ from core.gateways.gateway import Gateway as GatewayProtocol
 from core.gateways.stripe.gateway import StripeGateway
 from core.idempotency.call import IdempotentCall, call_of
 from core.idempotency.service import Idempotency
+from core.limits import DEFAULT_LIMITS, CardTestingLimits
 from core.payments.charge_request import ChargeRequest
 from core.payments.decisions import Decisions
 from core.payments.service import PaymentsService
@@ -118,11 +119,14 @@ async def running_service(
     name: str = "stripe",
     *,
     card: str = "pm_card_visa",
+    limits: CardTestingLimits = DEFAULT_LIMITS,
+    gateway_seconds: float = 20.0,
 ) -> AsyncIterator[RunningService]:
     """Run the service with a card at the gateway of this name; `card` is for Stripe."""
     await migrate(database)
     urls = {"TEST": gateway.url}
-    stripe, authorize = StripeGateway(urls), AuthorizeGateway(urls)
+    stripe = StripeGateway(urls, timeout_seconds=gateway_seconds)
+    authorize = AuthorizeGateway(urls)
     gateways: dict[str, GatewayProtocol] = {"stripe": stripe, "authorize": authorize}
     ring = keyring()
     known_callers = KnownCallers(database)
@@ -143,7 +147,9 @@ async def running_service(
             caller, user.user_id, "TEST", data, set_as_primary=True, call=None
         )
     transitions = Transitions(idempotency, [])
-    service = PaymentsService(database, credentials, gateways, idempotency, transitions)
+    service = PaymentsService(
+        database, credentials, gateways, idempotency, transitions, limits=limits
+    )
     webhooks = WebhooksService(
         database,
         credentials,

@@ -26,6 +26,7 @@ async def _chargeable(shop: RunningService) -> Chargeable | None:
             user_id=shop.user_id,
             env="TEST",
             gateway=None,
+            declined_since=transaction.now,
         )
 
 
@@ -49,6 +50,7 @@ async def test_a_charge_that_waited_for_its_user_uses_the_card_of_after_the_wait
                 user_id=shop.user_id,
                 env="TEST",
                 gateway=None,
+                declined_since=transaction.now,
             )
             waiting = asyncio.create_task(_chargeable(shop))
             await _until_blocked(database)

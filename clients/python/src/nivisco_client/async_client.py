@@ -742,9 +742,10 @@ class AsyncNivisco(AsyncConnection):
         Raises:
             NiviscoError: the call did not succeed.
             ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
-                `USER_INACTIVE`, `USER_SUSPENDED`, `CREDENTIALS_MISSING`, `CARD_DECLINED`,
-                `AUTHENTICATION_REQUIRED`, `GATEWAY_REFUSED`, `GATEWAY_UNAVAILABLE`,
-                `OUTCOME_UNKNOWN` or one of every action.
+                `USER_INACTIVE`, `USER_SUSPENDED`, `CREDENTIALS_MISSING`,
+                `TOO_MANY_CARD_ATTEMPTS`, `CARD_DECLINED`, `AUTHENTICATION_REQUIRED`,
+                `GATEWAY_REFUSED`, `GATEWAY_UNAVAILABLE`, `OUTCOME_UNKNOWN` or one of every
+                action.
         """
         return await self._change(
             "create_stripe_customer",
@@ -795,9 +796,9 @@ class AsyncNivisco(AsyncConnection):
         Raises:
             NiviscoError: the call did not succeed.
             ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
-                `USER_INACTIVE`, `USER_SUSPENDED`, `CREDENTIALS_MISSING`, `CARD_DECLINED`,
-                `GATEWAY_REFUSED`, `GATEWAY_UNAVAILABLE`, `OUTCOME_UNKNOWN` or one of every
-                action.
+                `USER_INACTIVE`, `USER_SUSPENDED`, `CREDENTIALS_MISSING`,
+                `TOO_MANY_CARD_ATTEMPTS`, `CARD_DECLINED`, `GATEWAY_REFUSED`,
+                `GATEWAY_UNAVAILABLE`, `OUTCOME_UNKNOWN` or one of every action.
         """
         return await self._change(
             "create_authorize_customer",
@@ -1027,9 +1028,9 @@ class AsyncNivisco(AsyncConnection):
             NiviscoError: the call did not succeed.
             ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
                 `USER_INACTIVE`, `USER_SUSPENDED`, `CARD_NOT_FOUND`, `CREDENTIALS_MISSING`,
-                `CARD_DECLINED`, `AUTHENTICATION_REQUIRED`, `PENDING_REVIEW`,
-                `GATEWAY_REFUSED`, `GATEWAY_UNAVAILABLE`, `OUTCOME_UNKNOWN` or one of every
-                action.
+                `TOO_MANY_CARD_ATTEMPTS`, `CARD_DECLINED`, `AUTHENTICATION_REQUIRED`,
+                `PENDING_REVIEW`, `GATEWAY_REFUSED`, `GATEWAY_UNAVAILABLE`,
+                `OUTCOME_UNKNOWN` or one of every action.
         """
         return await self._change(
             "charge_customer",
@@ -1085,9 +1086,9 @@ class AsyncNivisco(AsyncConnection):
             NiviscoError: the call did not succeed.
             ApiError: the API returned an error, with `code` `USER_NOT_FOUND`,
                 `USER_INACTIVE`, `USER_SUSPENDED`, `CARD_NOT_FOUND`, `CREDENTIALS_MISSING`,
-                `CARD_DECLINED`, `AUTHENTICATION_REQUIRED`, `PENDING_REVIEW`,
-                `GATEWAY_REFUSED`, `GATEWAY_UNAVAILABLE`, `OUTCOME_UNKNOWN`, `WALLET_LIMIT`
-                or one of every action.
+                `TOO_MANY_CARD_ATTEMPTS`, `CARD_DECLINED`, `AUTHENTICATION_REQUIRED`,
+                `PENDING_REVIEW`, `GATEWAY_REFUSED`, `GATEWAY_UNAVAILABLE`,
+                `OUTCOME_UNKNOWN`, `WALLET_LIMIT` or one of every action.
         """
         return await self._change(
             "fund_customer",
@@ -2283,10 +2284,10 @@ class AsyncNivisco(AsyncConnection):
             NiviscoError: the call did not succeed.
             ApiError: the API returned an error, with `code` `RECURRING_NOT_FOUND`,
                 `RECURRING_STATE`, `NO_FAILED_CYCLE`, `CYCLE_IN_PROGRESS`, `USER_INACTIVE`,
-                `USER_SUSPENDED`, `CARD_NOT_FOUND`, `CREDENTIALS_MISSING`, `CARD_DECLINED`,
-                `WALLET_TOO_LOW`, `AUTHENTICATION_REQUIRED`, `PENDING_REVIEW`,
-                `GATEWAY_REFUSED`, `GATEWAY_UNAVAILABLE`, `OUTCOME_UNKNOWN` or one of every
-                action.
+                `USER_SUSPENDED`, `CARD_NOT_FOUND`, `CREDENTIALS_MISSING`,
+                `TOO_MANY_CARD_ATTEMPTS`, `CARD_DECLINED`, `WALLET_TOO_LOW`,
+                `AUTHENTICATION_REQUIRED`, `PENDING_REVIEW`, `GATEWAY_REFUSED`,
+                `GATEWAY_UNAVAILABLE`, `OUTCOME_UNKNOWN` or one of every action.
         """
         return await self._change(
             "retry_recurring",

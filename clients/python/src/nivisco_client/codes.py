@@ -23,7 +23,8 @@ class ErrorCode(StrEnum):
     BODY_TOO_LARGE = "BODY_TOO_LARGE"
     """HTTP 413. The request body is larger than 64 KiB."""
     RATE_LIMITED = "RATE_LIMITED"
-    """HTTP 429. Too many concurrent requests. Retry after the given delay."""
+    """HTTP 429. Too many requests at once or in a time, of all or of the caller; `limit`, if
+    present, names the limit. Nothing was done. Retry after the given delay."""
     ADMIN_ONLY = "ADMIN_ONLY"
     """HTTP 403. Only the admin business may call the action."""
     NOT_IMPLEMENTED = "NOT_IMPLEMENTED"
@@ -140,6 +141,10 @@ class ErrorCode(StrEnum):
     it can charge nobody. Nothing was done."""
     USER_SUSPENDED = "USER_SUSPENDED"
     """HTTP 403. The user is suspended. Reactivate the user first. Nothing was done."""
+    TOO_MANY_CARD_ATTEMPTS = "TOO_MANY_CARD_ATTEMPTS"
+    """HTTP 429. Too many charges of the user or card were declined, or too many cards of the
+    user were sent to be saved; `limit` names which. Nothing was charged or saved. Retry
+    after the given delay."""
 
 
 CODE_OF_STATUS: Mapping[int, str] = {

@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -1788,3 +1789,108 @@ class ReactivateBusinessResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReactivateBusinessResponse: _TypeAlias = ReactivateBusinessResponse  # noqa: Y015
+
+@_typing.final
+class BusinessLimits(_message.Message):
+    """Limits of one business at each core. 0 is no limit; absent is the core's default."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    GATEWAY_REQUESTS_FIELD_NUMBER: _builtins.int
+    requests_per_second: _builtins.int
+    """Requests per second."""
+    gateway_requests: _builtins.int
+    """Requests at once that may call a gateway."""
+    def __init__(
+        self,
+        *,
+        requests_per_second: _builtins.int | None = ...,
+        gateway_requests: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_gateway_requests", b"_gateway_requests", "_requests_per_second", b"_requests_per_second", "gateway_requests", b"gateway_requests", "requests_per_second", b"requests_per_second"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_gateway_requests", b"_gateway_requests", "_requests_per_second", b"_requests_per_second", "gateway_requests", b"gateway_requests", "requests_per_second", b"requests_per_second"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__gateway_requests: _TypeAlias = _typing.Literal["gateway_requests"]  # noqa: Y015
+    _WhichOneofArgType__gateway_requests: _TypeAlias = _typing.Literal["_gateway_requests", b"_gateway_requests"]  # noqa: Y015
+    _WhichOneofReturnType__requests_per_second: _TypeAlias = _typing.Literal["requests_per_second"]  # noqa: Y015
+    _WhichOneofArgType__requests_per_second: _TypeAlias = _typing.Literal["_requests_per_second", b"_requests_per_second"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__gateway_requests) -> _WhichOneofReturnType__gateway_requests | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__requests_per_second) -> _WhichOneofReturnType__requests_per_second | None: ...
+
+Global___BusinessLimits: _TypeAlias = BusinessLimits  # noqa: Y015
+
+@_typing.final
+class LimitBusinessRequest(_message.Message):
+    """Request for LimitBusiness."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    DECIDED_BY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    UPDATES_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Id of the business."""
+    decided_by: _builtins.str
+    """The operator, 1 to 200 characters."""
+    reason: _builtins.str
+    """Why, up to 500 characters. Needed for a change. The business does not see it."""
+    @_builtins.property
+    def updates(self) -> Global___BusinessLimits:
+        """Limits to set; others stay."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Paths of the limits to change, relative to `updates`. Defaults to those that are set. A path
+        whose limit is unset restores the core's default.
+        """
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        decided_by: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        updates: Global___BusinessLimits | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["update_mask", b"update_mask", "updates", b"updates"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decided_by", b"decided_by", "id", b"id", "reason", b"reason", "update_mask", b"update_mask", "updates", b"updates"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LimitBusinessRequest: _TypeAlias = LimitBusinessRequest  # noqa: Y015
+
+@_typing.final
+class LimitBusinessResponse(_message.Message):
+    """Response for LimitBusiness."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Id of the business."""
+    @_builtins.property
+    def limits(self) -> Global___BusinessLimits:
+        """Limits of the business."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        limits: Global___BusinessLimits | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "limits", b"limits"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LimitBusinessResponse: _TypeAlias = LimitBusinessResponse  # noqa: Y015

@@ -105,6 +105,11 @@ class OperatorServiceStub:
                 request_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ReactivateBusinessRequest.SerializeToString,
                 response_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ReactivateBusinessResponse.FromString,
                 _registered_method=True)
+        self.LimitBusiness = channel.unary_unary(
+                '/nivisco.internal.v1.OperatorService/LimitBusiness',
+                request_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.LimitBusinessRequest.SerializeToString,
+                response_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.LimitBusinessResponse.FromString,
+                _registered_method=True)
 
 
 class OperatorServiceServicer:
@@ -218,6 +223,13 @@ class OperatorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def LimitBusiness(self, request, context):
+        """Changes the limits of a business, and returns them. Every core knows them two seconds later.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperatorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -290,6 +302,11 @@ def add_OperatorServiceServicer_to_server(servicer, server):
                     servicer.ReactivateBusiness,
                     request_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ReactivateBusinessRequest.FromString,
                     response_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ReactivateBusinessResponse.SerializeToString,
+            ),
+            'LimitBusiness': grpc.unary_unary_rpc_method_handler(
+                    servicer.LimitBusiness,
+                    request_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.LimitBusinessRequest.FromString,
+                    response_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.LimitBusinessResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -671,6 +688,33 @@ class OperatorService:
             '/nivisco.internal.v1.OperatorService/ReactivateBusiness',
             nivisco_dot_internal_dot_v1_dot_operator__pb2.ReactivateBusinessRequest.SerializeToString,
             nivisco_dot_internal_dot_v1_dot_operator__pb2.ReactivateBusinessResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LimitBusiness(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.internal.v1.OperatorService/LimitBusiness',
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.LimitBusinessRequest.SerializeToString,
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.LimitBusinessResponse.FromString,
             options,
             channel_credentials,
             insecure,

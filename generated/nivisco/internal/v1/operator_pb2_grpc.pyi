@@ -76,6 +76,8 @@ class OperatorServiceStub:
     """Suspends a business, or changes the reason. No core charges for it when this is answered."""
     ReactivateBusiness: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ReactivateBusinessRequest, _operator_pb2.ReactivateBusinessResponse]
     """Ends the suspension of a business."""
+    LimitBusiness: _grpc.UnaryUnaryMultiCallable[_operator_pb2.LimitBusinessRequest, _operator_pb2.LimitBusinessResponse]
+    """Changes the limits of a business, and returns them. Every core knows them two seconds later."""
 
 @_typing.type_check_only
 class OperatorServiceAsyncStub(OperatorServiceStub):
@@ -125,6 +127,8 @@ class OperatorServiceAsyncStub(OperatorServiceStub):
     """Suspends a business, or changes the reason. No core charges for it when this is answered."""
     ReactivateBusiness: _aio.UnaryUnaryMultiCallable[_operator_pb2.ReactivateBusinessRequest, _operator_pb2.ReactivateBusinessResponse]  # type: ignore[assignment]
     """Ends the suspension of a business."""
+    LimitBusiness: _aio.UnaryUnaryMultiCallable[_operator_pb2.LimitBusinessRequest, _operator_pb2.LimitBusinessResponse]  # type: ignore[assignment]
+    """Changes the limits of a business, and returns them. Every core knows them two seconds later."""
 
 class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
     """Serves the operator's command line while the core holds the database."""
@@ -255,5 +259,13 @@ class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.ReactivateBusinessResponse, _abc.Awaitable[_operator_pb2.ReactivateBusinessResponse]]:
         """Ends the suspension of a business."""
+
+    @_abc_1.abstractmethod
+    def LimitBusiness(
+        self,
+        request: _operator_pb2.LimitBusinessRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.LimitBusinessResponse, _abc.Awaitable[_operator_pb2.LimitBusinessResponse]]:
+        """Changes the limits of a business, and returns them. Every core knows them two seconds later."""
 
 def add_OperatorServiceServicer_to_server(servicer: OperatorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

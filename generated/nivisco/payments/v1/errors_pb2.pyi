@@ -40,7 +40,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_BODY_TOO_LARGE: _ErrorReason.ValueType  # 6
     """The request body is larger than 64 KiB."""
     ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 7
-    """Too many concurrent requests. Retry after the given delay."""
+    """Too many requests at once or in a time, of all or of the caller; `limit`, if present, names the
+    limit. Nothing was done. Retry after the given delay.
+    """
     ERROR_REASON_ADMIN_ONLY: _ErrorReason.ValueType  # 8
     """Only the admin business may call the action."""
     ERROR_REASON_SERVICE_TOKEN_REQUIRED: _ErrorReason.ValueType  # 9
@@ -157,6 +159,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_USER_SUSPENDED: _ErrorReason.ValueType  # 73
     """The user is suspended. Reactivate the user first. Nothing was done."""
+    ERROR_REASON_TOO_MANY_CARD_ATTEMPTS: _ErrorReason.ValueType  # 74
+    """Too many charges of the user or card were declined, or too many cards of the user were sent to
+    be saved; `limit` names which. Nothing was charged or saved. Retry after the given delay.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason for an error. The name without its prefix is `ErrorInfo.reason` in gRPC and `code` in
@@ -179,7 +185,9 @@ ERROR_REASON_UNKNOWN_PATH: ErrorReason.ValueType  # 5
 ERROR_REASON_BODY_TOO_LARGE: ErrorReason.ValueType  # 6
 """The request body is larger than 64 KiB."""
 ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 7
-"""Too many concurrent requests. Retry after the given delay."""
+"""Too many requests at once or in a time, of all or of the caller; `limit`, if present, names the
+limit. Nothing was done. Retry after the given delay.
+"""
 ERROR_REASON_ADMIN_ONLY: ErrorReason.ValueType  # 8
 """Only the admin business may call the action."""
 ERROR_REASON_SERVICE_TOKEN_REQUIRED: ErrorReason.ValueType  # 9
@@ -296,6 +304,10 @@ nobody. Nothing was done.
 """
 ERROR_REASON_USER_SUSPENDED: ErrorReason.ValueType  # 73
 """The user is suspended. Reactivate the user first. Nothing was done."""
+ERROR_REASON_TOO_MANY_CARD_ATTEMPTS: ErrorReason.ValueType  # 74
+"""Too many charges of the user or card were declined, or too many cards of the user were sent to
+be saved; `limit` names which. Nothing was charged or saved. Retry after the given delay.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 METHOD_ERRORS_FIELD_NUMBER: _builtins.int
