@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import Column, String, Table, and_, bindparam, func, select, text
 
+from core.business.stop_store import stops_of_business
 from core.cards.store import Card
 from core.credentials.store import AuthorizeCredentials, StripeCredentials
 from core.database.schema import (
@@ -16,6 +17,7 @@ from core.database.schema import (
     wallets,
 )
 from core.database.transactions import Transaction
+from core.stops import Stops
 from core.users.store import User
 from core.wallet.store import Wallet
 
@@ -31,6 +33,8 @@ class Chargeable:
     stripe: StripeCredentials | None
     authorize: AuthorizeCredentials | None
     is_business_suspended: bool
+    stops: Stops
+    """What operators have stopped for the business."""
 
     @property
     def is_suspended(self) -> bool:
@@ -51,7 +55,11 @@ _PARTS = (
 )
 _ENV = bindparam("env", type_=String)
 _CHARGEABLE = (
-    select(*(column for part in _PARTS for column in part), businesses.c.suspended_at)
+    select(
+        *(column for part in _PARTS for column in part),
+        businesses.c.suspended_at,
+        stops_of_business(),
+    )
     .join_from(users, businesses, businesses.c.business_id == users.c.business_id)
     .outerjoin(
         wallets,
@@ -117,4 +125,5 @@ async def lock_chargeable(
         StripeCredentials(*stripe) if stripe[0] is not None else None,
         AuthorizeCredentials(*authorize) if authorize[0] is not None else None,
         is_business_suspended=next(values) is not None,
+        stops=Stops.of(next(values)),
     )

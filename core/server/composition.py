@@ -20,6 +20,7 @@ from core.business.api_keys import USES_SECONDS, ApiKeys
 from core.business.known_callers import KnownCallers
 from core.business.service import BusinessService
 from core.business.servicer import BusinessServicer
+from core.business.stopping import Stopping
 from core.cards.following import CardFollower
 from core.cards.importing import CustomerImporter
 from core.cards.service import CardsService
@@ -195,6 +196,7 @@ class _Services:
     authentication: AuthenticationService
     business: BusinessService
     api_keys: ApiKeys
+    stopping: Stopping
     cards: CardsService
     importer: CustomerImporter
     credentials: CredentialsService
@@ -223,6 +225,7 @@ def _make_services(
         authentication=AuthenticationService(database, known_callers, settings.service_tokens),
         business=BusinessService(database, known_callers),
         api_keys=ApiKeys(database, known_callers),
+        stopping=Stopping(database, known_callers),
         cards=CardsService(database, credentials, gateways, idempotency),
         importer=CustomerImporter(database, credentials, gateways, idempotency),
         credentials=credentials,
@@ -285,6 +288,7 @@ def _make_pipeline(settings: CoreSettings, database: Database, services: _Servic
             operator,
             SealingService(database, settings.keyring),
             Erasure(database),
+            services.stopping,
         ),
         "TestClockService": TestClockServicer(TestClockService(database, execution, job_clock)),
         "WebhooksService": WebhooksServicer(services.webhooks),

@@ -234,6 +234,18 @@ def test_what_cannot_be_done_says_what_to_do(shop: Shop) -> None:
     said = nivisco("business", "suspend", business_id, *merchant).stdout
     assert said.startswith(f"{business_id} is suspended since 2")
 
+    why = ["--reason", "wrong prices", *where]
+    stopped = nivisco("stop", "charges", "--gateway", "stripe", "--business", business_id, *why)
+    assert stopped.stdout.startswith(f"Stopped: charges  business {business_id}  stripe  since 2")
+    assert nivisco("stop", "everything", "--by", "eve", *why).stdout.endswith("wrong prices\n")
+    assert len(json.loads(nivisco("stops", "--json", *where).stdout)["stops"]) == 2
+    started = nivisco("start", "everything", *why)
+    assert "Started: everything  all businesses  all gateways" in started.stdout
+    assert f"Still stopped: charges  business {business_id}" in started.stdout
+    unknown = nivisco("start", "everything", *why)
+    assert "WHAT is not stopped for this business and gateway" in unknown.stderr
+    assert nivisco("stops", *where).stdout.startswith(f"charges  business {business_id}")
+
     tokens = shop.directory.read_secrets().service_tokens
     wrong = nivisco(
         "payments", "show", "PAY-1", *shop.core, NIVISCO_SERVICE_TOKEN=tokens["scheduler"]
@@ -272,6 +284,8 @@ def test_what_cannot_be_done_says_what_to_do(shop: Shop) -> None:
         (["queue", "release", "wallet", "W", "--reason", "r"], "wallet"),
         (["queue", "list", "--limit", "0"], "--limit"),
         (["business", "suspend", "B"], "--reason"),
+        (["stop", "refunds", "--reason", "r"], "refunds"),
+        (["start", "charges"], "--reason"),
         (["payments", "show", "PAY-1", "--data-dir", "{}"], "No operator's token"),
     ],
 )

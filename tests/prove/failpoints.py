@@ -33,6 +33,8 @@ _DECISIONS: Final = (
     "operator.clear",
     "operator.erase",
     "operator.release",
+    "operator.start",
+    "operator.stop",
     "payments.resolve",
     "payments.retry",
     "refunds.resolve",

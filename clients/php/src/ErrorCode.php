@@ -241,6 +241,13 @@ final class ErrorCode
     /** HTTP 403. The user is suspended. Reactivate the user first. Nothing was done. */
     public const USER_SUSPENDED = 'USER_SUSPENDED';
 
+    /**
+     * HTTP 503. The operator of the service has stopped such payments for the time being,
+     * for one business or for all. Nothing was done. Send the same request again after the
+     * given delay.
+     */
+    public const PAYMENTS_STOPPED = 'PAYMENTS_STOPPED';
+
     /** Errors whose response has no code, by status. */
     public const OF_STATUS = [
         500 => self::INTERNAL,

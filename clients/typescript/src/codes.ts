@@ -170,6 +170,12 @@ export const ErrorCode = {
   BUSINESS_SUSPENDED: "BUSINESS_SUSPENDED",
   /** HTTP 403. The user is suspended. Reactivate the user first. Nothing was done. */
   USER_SUSPENDED: "USER_SUSPENDED",
+  /**
+   * HTTP 503. The operator of the service has stopped such payments for the time being, for
+   * one business or for all. Nothing was done. Send the same request again after the given
+   * delay.
+   */
+  PAYMENTS_STOPPED: "PAYMENTS_STOPPED",
 } as const;
 
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];

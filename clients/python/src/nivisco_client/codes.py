@@ -140,6 +140,10 @@ class ErrorCode(StrEnum):
     it can charge nobody. Nothing was done."""
     USER_SUSPENDED = "USER_SUSPENDED"
     """HTTP 403. The user is suspended. Reactivate the user first. Nothing was done."""
+    PAYMENTS_STOPPED = "PAYMENTS_STOPPED"
+    """HTTP 503. The operator of the service has stopped such payments for the time being, for
+    one business or for all. Nothing was done. Send the same request again after the given
+    delay."""
 
 
 CODE_OF_STATUS: Mapping[int, str] = {

@@ -155,6 +155,38 @@ idempotency key is a new refund.
 """
 Global___RefundResolution: _TypeAlias = RefundResolution  # noqa: Y015
 
+class _Stoppable:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StoppableEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Stoppable.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STOPPABLE_UNSPECIFIED: _Stoppable.ValueType  # 0
+    """Unspecified."""
+    STOPPABLE_CHARGES: _Stoppable.ValueType  # 1
+    """Charges, authorizations and fundings of cards by requests."""
+    STOPPABLE_RECURRING: _Stoppable.ValueType  # 2
+    """Cycles of recurring jobs."""
+    STOPPABLE_EVERYTHING: _Stoppable.ValueType  # 3
+    """Both, captures of authorized payments, and movements in wallets. Of one gateway: not those in
+    wallets.
+    """
+
+class Stoppable(_Stoppable, metaclass=_StoppableEnumTypeWrapper):
+    """What operators stop."""
+
+STOPPABLE_UNSPECIFIED: Stoppable.ValueType  # 0
+"""Unspecified."""
+STOPPABLE_CHARGES: Stoppable.ValueType  # 1
+"""Charges, authorizations and fundings of cards by requests."""
+STOPPABLE_RECURRING: Stoppable.ValueType  # 2
+"""Cycles of recurring jobs."""
+STOPPABLE_EVERYTHING: Stoppable.ValueType  # 3
+"""Both, captures of authorized payments, and movements in wallets. Of one gateway: not those in
+wallets.
+"""
+Global___Stoppable: _TypeAlias = Stoppable  # noqa: Y015
+
 @_typing.final
 class CreateAdminRequest(_message.Message):
     """Request for CreateAdmin."""
@@ -1788,3 +1820,243 @@ class ReactivateBusinessResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReactivateBusinessResponse: _TypeAlias = ReactivateBusinessResponse  # noqa: Y015
+
+@_typing.final
+class StopScope(_message.Message):
+    """What a stop is of."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WHAT_FIELD_NUMBER: _builtins.int
+    BUSINESS_ID_FIELD_NUMBER: _builtins.int
+    GATEWAY_FIELD_NUMBER: _builtins.int
+    what: Global___Stoppable.ValueType
+    """What is stopped."""
+    business_id: _builtins.str
+    """Id of the business. Absent: all businesses."""
+    gateway: _types_pb2.Gateway.ValueType
+    """The gateway. Absent: all gateways, and the wallets."""
+    def __init__(
+        self,
+        *,
+        what: Global___Stoppable.ValueType = ...,
+        business_id: _builtins.str | None = ...,
+        gateway: _types_pb2.Gateway.ValueType | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_business_id", b"_business_id", "_gateway", b"_gateway", "business_id", b"business_id", "gateway", b"gateway"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_business_id", b"_business_id", "_gateway", b"_gateway", "business_id", b"business_id", "gateway", b"gateway", "what", b"what"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__business_id: _TypeAlias = _typing.Literal["business_id"]  # noqa: Y015
+    _WhichOneofArgType__business_id: _TypeAlias = _typing.Literal["_business_id", b"_business_id"]  # noqa: Y015
+    _WhichOneofReturnType__gateway: _TypeAlias = _typing.Literal["gateway"]  # noqa: Y015
+    _WhichOneofArgType__gateway: _TypeAlias = _typing.Literal["_gateway", b"_gateway"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__business_id) -> _WhichOneofReturnType__business_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__gateway) -> _WhichOneofReturnType__gateway | None: ...
+
+Global___StopScope: _TypeAlias = StopScope  # noqa: Y015
+
+@_typing.final
+class Stop(_message.Message):
+    """A stop."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    STOPPED_AT_FIELD_NUMBER: _builtins.int
+    STOPPED_BY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ENDED_AT_FIELD_NUMBER: _builtins.int
+    stopped_by: _builtins.str
+    """The operator."""
+    reason: _builtins.str
+    """Why."""
+    @_builtins.property
+    def scope(self) -> Global___StopScope:
+        """What it is of."""
+
+    @_builtins.property
+    def stopped_at(self) -> _timestamp_pb2.Timestamp:
+        """Since when."""
+
+    @_builtins.property
+    def ended_at(self) -> _timestamp_pb2.Timestamp:
+        """When it ended. Absent: it is in force."""
+
+    def __init__(
+        self,
+        *,
+        scope: Global___StopScope | None = ...,
+        stopped_at: _timestamp_pb2.Timestamp | None = ...,
+        stopped_by: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        ended_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ended_at", b"ended_at", "scope", b"scope", "stopped_at", b"stopped_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended_at", b"ended_at", "reason", b"reason", "scope", b"scope", "stopped_at", b"stopped_at", "stopped_by", b"stopped_by"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Stop: _TypeAlias = Stop  # noqa: Y015
+
+@_typing.final
+class StopPaymentsRequest(_message.Message):
+    """Request for StopPayments."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    DECIDED_BY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    decided_by: _builtins.str
+    """The operator, 1 to 200 characters."""
+    reason: _builtins.str
+    """Why, 1 to 500 characters. No business sees it."""
+    @_builtins.property
+    def scope(self) -> Global___StopScope:
+        """What to stop."""
+
+    def __init__(
+        self,
+        *,
+        scope: Global___StopScope | None = ...,
+        decided_by: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decided_by", b"decided_by", "reason", b"reason", "scope", b"scope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StopPaymentsRequest: _TypeAlias = StopPaymentsRequest  # noqa: Y015
+
+@_typing.final
+class StopPaymentsResponse(_message.Message):
+    """Response for StopPayments."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STOP_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def stop(self) -> Global___Stop:
+        """The stop."""
+
+    def __init__(
+        self,
+        *,
+        stop: Global___Stop | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["stop", b"stop"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["stop", b"stop"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StopPaymentsResponse: _TypeAlias = StopPaymentsResponse  # noqa: Y015
+
+@_typing.final
+class StartPaymentsRequest(_message.Message):
+    """Request for StartPayments."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    DECIDED_BY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    decided_by: _builtins.str
+    """The operator, 1 to 200 characters."""
+    reason: _builtins.str
+    """Why, 1 to 500 characters. No business sees it."""
+    @_builtins.property
+    def scope(self) -> Global___StopScope:
+        """What to start: exactly what was stopped."""
+
+    def __init__(
+        self,
+        *,
+        scope: Global___StopScope | None = ...,
+        decided_by: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decided_by", b"decided_by", "reason", b"reason", "scope", b"scope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StartPaymentsRequest: _TypeAlias = StartPaymentsRequest  # noqa: Y015
+
+@_typing.final
+class StartPaymentsResponse(_message.Message):
+    """Response for StartPayments."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STOP_FIELD_NUMBER: _builtins.int
+    OTHERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def stop(self) -> Global___Stop:
+        """The stop, which has ended."""
+
+    @_builtins.property
+    def others(self) -> _containers.RepeatedCompositeFieldContainer[Global___Stop]:
+        """The other stops, which are still in force."""
+
+    def __init__(
+        self,
+        *,
+        stop: Global___Stop | None = ...,
+        others: _abc.Iterable[Global___Stop] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["stop", b"stop"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["others", b"others", "stop", b"stop"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StartPaymentsResponse: _TypeAlias = StartPaymentsResponse  # noqa: Y015
+
+@_typing.final
+class ListStopsRequest(_message.Message):
+    """Request for ListStops."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListStopsRequest: _TypeAlias = ListStopsRequest  # noqa: Y015
+
+@_typing.final
+class ListStopsResponse(_message.Message):
+    """Response for ListStops."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STOPS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def stops(self) -> _containers.RepeatedCompositeFieldContainer[Global___Stop]:
+        """The stops in force, the first one first."""
+
+    def __init__(
+        self,
+        *,
+        stops: _abc.Iterable[Global___Stop] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["stops", b"stops"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListStopsResponse: _TypeAlias = ListStopsResponse  # noqa: Y015

@@ -105,6 +105,21 @@ class OperatorServiceStub:
                 request_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ReactivateBusinessRequest.SerializeToString,
                 response_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ReactivateBusinessResponse.FromString,
                 _registered_method=True)
+        self.StopPayments = channel.unary_unary(
+                '/nivisco.internal.v1.OperatorService/StopPayments',
+                request_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.StopPaymentsRequest.SerializeToString,
+                response_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.StopPaymentsResponse.FromString,
+                _registered_method=True)
+        self.StartPayments = channel.unary_unary(
+                '/nivisco.internal.v1.OperatorService/StartPayments',
+                request_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.StartPaymentsRequest.SerializeToString,
+                response_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.StartPaymentsResponse.FromString,
+                _registered_method=True)
+        self.ListStops = channel.unary_unary(
+                '/nivisco.internal.v1.OperatorService/ListStops',
+                request_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ListStopsRequest.SerializeToString,
+                response_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ListStopsResponse.FromString,
+                _registered_method=True)
 
 
 class OperatorServiceServicer:
@@ -218,6 +233,28 @@ class OperatorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StopPayments(self, request, context):
+        """Stops charges, recurring jobs, or everything that takes or moves money. The response arrives
+        when the stop is in force in every core. Repeating it changes who and why.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StartPayments(self, request, context):
+        """Ends a stop. Recurring jobs charge what fell due meanwhile by their `catch_up`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListStops(self, request, context):
+        """Lists the stops that are in force, the first one first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperatorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -290,6 +327,21 @@ def add_OperatorServiceServicer_to_server(servicer, server):
                     servicer.ReactivateBusiness,
                     request_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ReactivateBusinessRequest.FromString,
                     response_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ReactivateBusinessResponse.SerializeToString,
+            ),
+            'StopPayments': grpc.unary_unary_rpc_method_handler(
+                    servicer.StopPayments,
+                    request_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.StopPaymentsRequest.FromString,
+                    response_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.StopPaymentsResponse.SerializeToString,
+            ),
+            'StartPayments': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartPayments,
+                    request_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.StartPaymentsRequest.FromString,
+                    response_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.StartPaymentsResponse.SerializeToString,
+            ),
+            'ListStops': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListStops,
+                    request_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ListStopsRequest.FromString,
+                    response_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ListStopsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -671,6 +723,87 @@ class OperatorService:
             '/nivisco.internal.v1.OperatorService/ReactivateBusiness',
             nivisco_dot_internal_dot_v1_dot_operator__pb2.ReactivateBusinessRequest.SerializeToString,
             nivisco_dot_internal_dot_v1_dot_operator__pb2.ReactivateBusinessResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StopPayments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.internal.v1.OperatorService/StopPayments',
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.StopPaymentsRequest.SerializeToString,
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.StopPaymentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartPayments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.internal.v1.OperatorService/StartPayments',
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.StartPaymentsRequest.SerializeToString,
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.StartPaymentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListStops(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.internal.v1.OperatorService/ListStops',
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.ListStopsRequest.SerializeToString,
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.ListStopsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -76,6 +76,14 @@ class OperatorServiceStub:
     """Suspends a business, or changes the reason. No core charges for it when this is answered."""
     ReactivateBusiness: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ReactivateBusinessRequest, _operator_pb2.ReactivateBusinessResponse]
     """Ends the suspension of a business."""
+    StopPayments: _grpc.UnaryUnaryMultiCallable[_operator_pb2.StopPaymentsRequest, _operator_pb2.StopPaymentsResponse]
+    """Stops charges, recurring jobs, or everything that takes or moves money. The response arrives
+    when the stop is in force in every core. Repeating it changes who and why.
+    """
+    StartPayments: _grpc.UnaryUnaryMultiCallable[_operator_pb2.StartPaymentsRequest, _operator_pb2.StartPaymentsResponse]
+    """Ends a stop. Recurring jobs charge what fell due meanwhile by their `catch_up`."""
+    ListStops: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListStopsRequest, _operator_pb2.ListStopsResponse]
+    """Lists the stops that are in force, the first one first."""
 
 @_typing.type_check_only
 class OperatorServiceAsyncStub(OperatorServiceStub):
@@ -125,6 +133,14 @@ class OperatorServiceAsyncStub(OperatorServiceStub):
     """Suspends a business, or changes the reason. No core charges for it when this is answered."""
     ReactivateBusiness: _aio.UnaryUnaryMultiCallable[_operator_pb2.ReactivateBusinessRequest, _operator_pb2.ReactivateBusinessResponse]  # type: ignore[assignment]
     """Ends the suspension of a business."""
+    StopPayments: _aio.UnaryUnaryMultiCallable[_operator_pb2.StopPaymentsRequest, _operator_pb2.StopPaymentsResponse]  # type: ignore[assignment]
+    """Stops charges, recurring jobs, or everything that takes or moves money. The response arrives
+    when the stop is in force in every core. Repeating it changes who and why.
+    """
+    StartPayments: _aio.UnaryUnaryMultiCallable[_operator_pb2.StartPaymentsRequest, _operator_pb2.StartPaymentsResponse]  # type: ignore[assignment]
+    """Ends a stop. Recurring jobs charge what fell due meanwhile by their `catch_up`."""
+    ListStops: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListStopsRequest, _operator_pb2.ListStopsResponse]  # type: ignore[assignment]
+    """Lists the stops that are in force, the first one first."""
 
 class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
     """Serves the operator's command line while the core holds the database."""
@@ -255,5 +271,31 @@ class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.ReactivateBusinessResponse, _abc.Awaitable[_operator_pb2.ReactivateBusinessResponse]]:
         """Ends the suspension of a business."""
+
+    @_abc_1.abstractmethod
+    def StopPayments(
+        self,
+        request: _operator_pb2.StopPaymentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.StopPaymentsResponse, _abc.Awaitable[_operator_pb2.StopPaymentsResponse]]:
+        """Stops charges, recurring jobs, or everything that takes or moves money. The response arrives
+        when the stop is in force in every core. Repeating it changes who and why.
+        """
+
+    @_abc_1.abstractmethod
+    def StartPayments(
+        self,
+        request: _operator_pb2.StartPaymentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.StartPaymentsResponse, _abc.Awaitable[_operator_pb2.StartPaymentsResponse]]:
+        """Ends a stop. Recurring jobs charge what fell due meanwhile by their `catch_up`."""
+
+    @_abc_1.abstractmethod
+    def ListStops(
+        self,
+        request: _operator_pb2.ListStopsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ListStopsResponse, _abc.Awaitable[_operator_pb2.ListStopsResponse]]:
+        """Lists the stops that are in force, the first one first."""
 
 def add_OperatorServiceServicer_to_server(servicer: OperatorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

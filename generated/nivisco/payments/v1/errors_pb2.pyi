@@ -157,6 +157,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_USER_SUSPENDED: _ErrorReason.ValueType  # 73
     """The user is suspended. Reactivate the user first. Nothing was done."""
+    ERROR_REASON_PAYMENTS_STOPPED: _ErrorReason.ValueType  # 80
+    """The operator of the service has stopped such payments for the time being, for one business or
+    for all. Nothing was done. Send the same request again after the given delay.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason for an error. The name without its prefix is `ErrorInfo.reason` in gRPC and `code` in
@@ -296,6 +300,10 @@ nobody. Nothing was done.
 """
 ERROR_REASON_USER_SUSPENDED: ErrorReason.ValueType  # 73
 """The user is suspended. Reactivate the user first. Nothing was done."""
+ERROR_REASON_PAYMENTS_STOPPED: ErrorReason.ValueType  # 80
+"""The operator of the service has stopped such payments for the time being, for one business or
+for all. Nothing was done. Send the same request again after the given delay.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 METHOD_ERRORS_FIELD_NUMBER: _builtins.int
