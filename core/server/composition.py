@@ -27,6 +27,7 @@ from core.cards.service import CardsService
 from core.cards.servicer import CardsServicer
 from core.credentials.service import CredentialsService, check_keyring
 from core.credentials.servicer import CredentialsServicer
+from core.credentials.verification import Verification
 from core.database.clock import Clock, MonotonicClock, SystemClock
 from core.database.engines import check_file
 from core.database.migrations import upgrade
@@ -200,6 +201,7 @@ class _Services:
     cards: CardsService
     importer: CustomerImporter
     credentials: CredentialsService
+    verification: Verification
     idempotency: Idempotency
     payments: PaymentsService
     refunds: RefundsService
@@ -229,6 +231,7 @@ def _make_services(
         cards=CardsService(database, credentials, gateways, idempotency),
         importer=CustomerImporter(database, credentials, gateways, idempotency),
         credentials=credentials,
+        verification=Verification(database, credentials, gateways),
         idempotency=idempotency,
         payments=PaymentsService(
             database, credentials, gateways, idempotency, transitions, settle_time
@@ -257,11 +260,12 @@ def _make_pipeline(settings: CoreSettings, database: Database, services: _Servic
     job_clock = JobClock(settings.test_clock)
     execution = Execution(database, services.payments, job_clock)
     wallet_batch = WalletBatch(database, services.idempotency)
+    credentials = CredentialsServicer(services.credentials, services.verification)
     public: dict[str, object] = {
         "AuthenticationService": AuthenticationServicer(services.business),
         "BusinessService": BusinessServicer(services.business, services.api_keys),
         "CardsService": CardsServicer(services.cards, services.importer),
-        "CredentialsService": CredentialsServicer(services.credentials),
+        "CredentialsService": credentials,
         "KeysService": KeysServicer(services.credentials),
         "PaymentsService": PaymentsServicer(services.payments, Lookup(database)),
         "RecurringService": RecurringServicer(
@@ -298,7 +302,11 @@ def _make_pipeline(settings: CoreSettings, database: Database, services: _Servic
         | {f"nivisco.internal.v1.{name}": each for name, each in internal.items()},
         services.authentication,
         IdempotentRuns(
-            services.idempotency, database, COMPLETIONS, partial(settle, services.authentication)
+            services.idempotency,
+            database,
+            COMPLETIONS,
+            partial(settle, services.authentication),
+            credentials.verify,
         ),
     )
 

@@ -279,6 +279,9 @@ final class Client
      *   secret, which begins with whsec_.
      * - credentials.account_id: Id of the connected account to act for (`acct_…`), if it is
      *   not the key's own account. Must be a Stripe account id, which begins with acct_.
+     * - verify: Whether to ask Stripe first whether it accepts the secret key, and lets it
+     *   act for `account_id`. If not, or if Stripe gives no clear answer, nothing is
+     *   stored. The publishable key and the webhook secret cannot be verified.
      * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
@@ -289,10 +292,11 @@ final class Client
      *         stripe_webhook_secret?: string,
      *         account_id?: string
      *     },
+     *     verify?: bool,
      *     idempotency_key?: string
      * } $fields
-     * @throws ApiException with the errorCode INVALID_FIELDS, CREDENTIALS_EXIST or one of
-     *     every action
+     * @throws ApiException with the errorCode INVALID_FIELDS, CREDENTIALS_EXIST,
+     *     GATEWAY_UNAVAILABLE or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function addStripeCredentials(
@@ -324,6 +328,10 @@ final class Client
      * - credentials.account_id: New id of the connected account to act for (`acct_…`). Null
      *   removes it, so that the key's own account is used. Must be a Stripe account id,
      *   which begins with acct_.
+     * - verify: Whether to ask Stripe first whether it accepts the secret key, and lets it
+     *   act for `account_id`. If not, or if Stripe gives no clear answer, nothing is
+     *   stored. The publishable key and the webhook secret cannot be verified. What the
+     *   request leaves out is verified as stored.
      * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
@@ -334,10 +342,11 @@ final class Client
      *         stripe_webhook_secret?: string|null,
      *         account_id?: string|null
      *     },
+     *     verify?: bool,
      *     idempotency_key?: string
      * } $fields
-     * @throws ApiException with the errorCode INVALID_FIELDS, CREDENTIALS_NOT_FOUND or one
-     *     of every action
+     * @throws ApiException with the errorCode INVALID_FIELDS, CREDENTIALS_NOT_FOUND,
+     *     GATEWAY_UNAVAILABLE or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function modifyStripeCredentials(
@@ -363,6 +372,9 @@ final class Client
      *   printable characters without spaces.
      * - credentials.signature_key: Signature key of webhooks, 1 to 256 hexadecimal digits.
      *   Required for Authorize.Net webhooks only. Must be at most 256 hexadecimal digits.
+     * - verify: Whether to ask Authorize.Net first whether it accepts the login id and the
+     *   transaction key. If not, or if it gives no clear answer, nothing is stored. The
+     *   signature key cannot be verified.
      * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
@@ -372,10 +384,11 @@ final class Client
      *         transaction_key: string,
      *         signature_key?: string
      *     },
+     *     verify?: bool,
      *     idempotency_key?: string
      * } $fields
-     * @throws ApiException with the errorCode INVALID_FIELDS, CREDENTIALS_EXIST or one of
-     *     every action
+     * @throws ApiException with the errorCode INVALID_FIELDS, CREDENTIALS_EXIST,
+     *     GATEWAY_UNAVAILABLE or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function addAuthorizeCredentials(
@@ -403,6 +416,10 @@ final class Client
      *   32 printable characters without spaces.
      * - credentials.signature_key: New signature key of webhooks, 1 to 256 hexadecimal
      *   digits. Null removes it. Must be at most 256 hexadecimal digits.
+     * - verify: Whether to ask Authorize.Net first whether it accepts the login id and the
+     *   transaction key. If not, or if it gives no clear answer, nothing is stored. The
+     *   signature key cannot be verified. What the request leaves out is verified as
+     *   stored.
      * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
@@ -412,10 +429,11 @@ final class Client
      *         transaction_key?: string,
      *         signature_key?: string|null
      *     },
+     *     verify?: bool,
      *     idempotency_key?: string
      * } $fields
-     * @throws ApiException with the errorCode INVALID_FIELDS, CREDENTIALS_NOT_FOUND or one
-     *     of every action
+     * @throws ApiException with the errorCode INVALID_FIELDS, CREDENTIALS_NOT_FOUND,
+     *     GATEWAY_UNAVAILABLE or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function modifyAuthorizeCredentials(

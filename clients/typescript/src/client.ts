@@ -169,8 +169,8 @@ export class Nivisco {
   /**
    * Stores Stripe credentials for an environment.
    *
-   * @throws ApiError with the code INVALID_FIELDS, CREDENTIALS_EXIST or one of every
-   *     action.
+   * @throws ApiError with the code INVALID_FIELDS, CREDENTIALS_EXIST, GATEWAY_UNAVAILABLE
+   *     or one of every action.
    * @throws NiviscoError if the call did not succeed.
    */
   async addStripeCredentials(
@@ -190,8 +190,8 @@ export class Nivisco {
    *
    * Only the given fields change.
    *
-   * @throws ApiError with the code INVALID_FIELDS, CREDENTIALS_NOT_FOUND or one of every
-   *     action.
+   * @throws ApiError with the code INVALID_FIELDS, CREDENTIALS_NOT_FOUND,
+   *     GATEWAY_UNAVAILABLE or one of every action.
    * @throws NiviscoError if the call did not succeed.
    */
   async modifyStripeCredentials(
@@ -209,8 +209,8 @@ export class Nivisco {
   /**
    * Stores Authorize.Net credentials for an environment.
    *
-   * @throws ApiError with the code INVALID_FIELDS, CREDENTIALS_EXIST or one of every
-   *     action.
+   * @throws ApiError with the code INVALID_FIELDS, CREDENTIALS_EXIST, GATEWAY_UNAVAILABLE
+   *     or one of every action.
    * @throws NiviscoError if the call did not succeed.
    */
   async addAuthorizeCredentials(
@@ -230,8 +230,8 @@ export class Nivisco {
    *
    * Only the given fields change.
    *
-   * @throws ApiError with the code INVALID_FIELDS, CREDENTIALS_NOT_FOUND or one of every
-   *     action.
+   * @throws ApiError with the code INVALID_FIELDS, CREDENTIALS_NOT_FOUND,
+   *     GATEWAY_UNAVAILABLE or one of every action.
    * @throws NiviscoError if the call did not succeed.
    */
   async modifyAuthorizeCredentials(

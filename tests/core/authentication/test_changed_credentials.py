@@ -211,13 +211,13 @@ async def until_replaced(url: str, credentials: Credentials) -> None:
     await engine.dispose()
 
 
-def stripe(env: types_pb2.Env.ValueType, **more: str) -> Message:
+def stripe(env: types_pb2.Env.ValueType, idempotency_key: str | None = None) -> Message:
     word = types_pb2.Env.Name(env).removeprefix("ENV_").lower()
     return credentials_pb2.AddStripeCredentialsRequest(
         credentials=credentials_pb2.AddStripeCredentialsRequest.Credentials(
             env=env, stripe_secret_key=f"sk_{word}_a", stripe_public_key=f"pk_{word}_a"
         ),
-        **more,
+        idempotency_key=idempotency_key,
     )
 
 

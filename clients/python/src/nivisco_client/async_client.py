@@ -311,23 +311,28 @@ class AsyncNivisco(AsyncConnection):
         self,
         *,
         credentials: AddStripeCredentials,
+        verify: bool | None = None,
         idempotency_key: str | None = None,
     ) -> AddStripeCredentialsResult:
         """Stores Stripe credentials for an environment.
 
         Args:
             credentials: The credentials to store.
+            verify: Whether to ask Stripe first whether it accepts the secret key, and lets
+                it act for `account_id`. If not, or if Stripe gives no clear answer, nothing
+                is stored. The publishable key and the webhook secret cannot be verified.
             idempotency_key: Key of this call. Defaults to a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
             ApiError: the API returned an error, with `code` `INVALID_FIELDS`,
-                `CREDENTIALS_EXIST` or one of every action.
+                `CREDENTIALS_EXIST`, `GATEWAY_UNAVAILABLE` or one of every action.
         """
         return await self._change(
             "add_stripe_credentials",
             {
                 "credentials": credentials,
+                "verify": verify,
             },
             AddStripeCredentialsResult.from_json,
             idempotency_key,
@@ -337,6 +342,7 @@ class AsyncNivisco(AsyncConnection):
         self,
         *,
         credentials: ModifyStripeCredentials,
+        verify: bool | None = None,
         idempotency_key: str | None = None,
     ) -> ModifyStripeCredentialsResult:
         """Updates the Stripe credentials of an environment.
@@ -345,17 +351,22 @@ class AsyncNivisco(AsyncConnection):
 
         Args:
             credentials: The credentials to update.
+            verify: Whether to ask Stripe first whether it accepts the secret key, and lets
+                it act for `account_id`. If not, or if Stripe gives no clear answer, nothing
+                is stored. The publishable key and the webhook secret cannot be verified.
+                What the request leaves out is verified as stored.
             idempotency_key: Key of this call. Defaults to a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
             ApiError: the API returned an error, with `code` `INVALID_FIELDS`,
-                `CREDENTIALS_NOT_FOUND` or one of every action.
+                `CREDENTIALS_NOT_FOUND`, `GATEWAY_UNAVAILABLE` or one of every action.
         """
         return await self._change(
             "modify_stripe_credentials",
             {
                 "credentials": credentials,
+                "verify": verify,
             },
             ModifyStripeCredentialsResult.from_json,
             idempotency_key,
@@ -365,23 +376,28 @@ class AsyncNivisco(AsyncConnection):
         self,
         *,
         credentials: AddAuthorizeCredentials,
+        verify: bool | None = None,
         idempotency_key: str | None = None,
     ) -> AddAuthorizeCredentialsResult:
         """Stores Authorize.Net credentials for an environment.
 
         Args:
             credentials: The credentials to store.
+            verify: Whether to ask Authorize.Net first whether it accepts the login id and
+                the transaction key. If not, or if it gives no clear answer, nothing is
+                stored. The signature key cannot be verified.
             idempotency_key: Key of this call. Defaults to a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
             ApiError: the API returned an error, with `code` `INVALID_FIELDS`,
-                `CREDENTIALS_EXIST` or one of every action.
+                `CREDENTIALS_EXIST`, `GATEWAY_UNAVAILABLE` or one of every action.
         """
         return await self._change(
             "add_authorize_credentials",
             {
                 "credentials": credentials,
+                "verify": verify,
             },
             AddAuthorizeCredentialsResult.from_json,
             idempotency_key,
@@ -391,6 +407,7 @@ class AsyncNivisco(AsyncConnection):
         self,
         *,
         credentials: ModifyAuthorizeCredentials,
+        verify: bool | None = None,
         idempotency_key: str | None = None,
     ) -> ModifyAuthorizeCredentialsResult:
         """Updates the Authorize.Net credentials of an environment.
@@ -399,17 +416,22 @@ class AsyncNivisco(AsyncConnection):
 
         Args:
             credentials: The credentials to update.
+            verify: Whether to ask Authorize.Net first whether it accepts the login id and
+                the transaction key. If not, or if it gives no clear answer, nothing is
+                stored. The signature key cannot be verified. What the request leaves out is
+                verified as stored.
             idempotency_key: Key of this call. Defaults to a new one for every call.
 
         Raises:
             NiviscoError: the call did not succeed.
             ApiError: the API returned an error, with `code` `INVALID_FIELDS`,
-                `CREDENTIALS_NOT_FOUND` or one of every action.
+                `CREDENTIALS_NOT_FOUND`, `GATEWAY_UNAVAILABLE` or one of every action.
         """
         return await self._change(
             "modify_authorize_credentials",
             {
                 "credentials": credentials,
+                "verify": verify,
             },
             ModifyAuthorizeCredentialsResult.from_json,
             idempotency_key,
