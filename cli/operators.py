@@ -36,6 +36,7 @@ _OPTIONS = {
     "refund_id": "ID",
     "transaction_id": "--transaction",
     "user_id": "ID",
+    "what": "WHAT",
 }
 """The option or argument for each field of a request."""
 _Command = TypeVar("_Command", bound=Callable[..., Any])

@@ -12,6 +12,7 @@ from typing import Final
 from core.dunning import DEFAULT, Dunning
 from core.ids import ADMIN_BUSINESS_ID
 from core.limits import NO_OWN_LIMITS, BusinessLimits
+from core.stops import NOTHING, Stops
 
 ALL_SCOPES: Final = frozenset({"read", "charge", "refund", "admin"})
 """Words of nivisco.payments.v1.ApiKeyScope."""
@@ -34,6 +35,8 @@ class Caller:
     """What the business's jobs do that have none of their own."""
     is_suspended: bool = False
     """Whether an operator has suspended the business."""
+    stops: Stops = NOTHING
+    """What operators have stopped for the business."""
     key_id: str = DEFAULT_KEY_ID
     """Id of the API key of this call."""
     scopes: frozenset[str] = ALL_SCOPES

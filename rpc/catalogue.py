@@ -66,6 +66,8 @@ class Method:
     """Scope that the API key of an action needs, for example `charge`. None: any key will do."""
     is_refused_while_suspended: bool
     """Whether a suspended business may not call the action."""
+    moves_money: str | None
+    """Where the action moves money, so that operators can stop it: `gateway` or `wallet`."""
     scope: str | None
     """Scope of the service token that an internal method needs, for example `scheduler`."""
     is_mutating: bool
@@ -119,6 +121,13 @@ def read_method(method: MethodDescriptor) -> Method:
         key_scope=_key_scope(action.scope),
         is_refused_while_suspended=(
             action.scope == annotations_pb2.KEY_SCOPE_CHARGE and not action.allowed_while_suspended
+        ),
+        moves_money=(
+            annotations_pb2.MoneyMovement.Name(action.moves_money)
+            .removeprefix("MONEY_MOVEMENT_")
+            .lower()
+            if action.moves_money
+            else None
         ),
         scope=(
             annotations_pb2.ServiceScope.Name(scope).removeprefix("SERVICE_SCOPE_").lower()

@@ -17,7 +17,7 @@ from nivisco.annotations.v1 import annotations_pb2
 
 UPDATE_MASK: Final = "update_mask"
 UPDATES: Final = "updates"
-_NOT_UPDATABLE = (UPDATE_MASK, "idempotency_key")
+_NOT_UPDATABLE = (UPDATE_MASK, "idempotency_key", "verify")
 
 
 def updated_message(request: Message) -> Message:

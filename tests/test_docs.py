@@ -166,7 +166,7 @@ def test_every_check_of_the_doctor_is_in_the_operating_guide() -> None:
 
 def test_every_metric_is_in_the_operating_guide_with_its_type() -> None:
     gauges = CoreGauges(Database("sqlite:///unused"), lambda: 0)
-    gauges.show(Backlog(datetime.now(UTC), {}, {}, {}))
+    gauges.show(Backlog(datetime.now(UTC), {}, {}, {}, {}))
     core = (REQUEST_SECONDS, GATEWAY_CALL_SECONDS, WALLET_BATCH_MOVEMENTS, LIMITED, gauges)
     families = [
         *(family for each in core for family in each.collect()),

@@ -42,6 +42,8 @@ class Action:
     admin_only: bool
     is_refused_while_suspended: bool
     """Whether a suspended business may not call the action."""
+    moves_money: bool
+    """Whether the action moves money, so that operators can stop it."""
     key_scope: str | None
     """Scope that the API key needs; None: any key will do."""
     mutates: bool
@@ -104,6 +106,7 @@ def _compile_action(service: ServiceDescriptor, method: MethodDescriptor) -> Act
         write=compile_response_writer(method.output_type),
         admin_only=options.admin_only,
         is_refused_while_suspended=options.is_refused_while_suspended,
+        moves_money=options.moves_money is not None,
         key_scope=options.key_scope,
         mutates=options.is_mutating,
         wrapped=dict(_wrapped_paths(request, "")),

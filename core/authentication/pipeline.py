@@ -8,6 +8,7 @@ from core.authentication.service import AuthenticationService
 from core.business.rules import business_suspended
 from core.caller import Caller, current_caller, set_caller
 from core.errors import Reason, Refusal
+from core.stops import payments_stopped
 from nivisco.payments.v1 import types_pb2
 from nivisco.payments.v1.business_pb2 import ChangeApiKeyRequest, RevokeApiKeyRequest
 from nivisco.payments.v1.credentials_pb2 import (
@@ -40,7 +41,7 @@ async def admit(
 
     Raises:
         Refusal: SERVICE_TOKEN_REQUIRED, INVALID_CREDENTIALS, ADMIN_ONLY, SCOPE_MISSING,
-            or BUSINESS_SUSPENDED of a request that repeats no other.
+            or BUSINESS_SUSPENDED or PAYMENTS_STOPPED of a request that repeats no other.
     """
     if method.scope is not None:
         token = metadata_text(metadata, SERVICE_TOKEN_METADATA)
@@ -61,28 +62,32 @@ async def admit(
             Reason.ERROR_REASON_SCOPE_MISSING,
             f"The API key lacks the scope {method.key_scope}, which this action needs",
         )
-    if (
-        caller.is_suspended
-        and method.is_refused_while_suspended
-        and method.descriptor.name not in _CHARGES
-        and not getattr(request, IDEMPOTENCY_KEY, "")
-    ):
-        raise business_suspended()
+    refusal = _refusal_of_new(method, caller)
+    if refusal is not None and not getattr(request, IDEMPOTENCY_KEY, ""):
+        raise refusal
     set_caller(caller)
 
 
 def refusal_unless_answered(method: Method) -> Refusal | None:
     """Return what a call that was admitted is refused with unless its key has an answer, or None.
 
-    A suspended business learns what its calls did before. What a charge began is found by the
-    charge itself.
+    A business that is suspended or stopped learns what its calls did before. What a charge began is
+    found by the charge itself.
     """
-    is_refused = (
-        method.is_refused_while_suspended
-        and method.descriptor.name not in _CHARGES
-        and current_caller().is_suspended
-    )
-    return business_suspended() if is_refused else None
+    return _refusal_of_new(method, current_caller())
+
+
+def _refusal_of_new(method: Method, caller: Caller) -> Refusal | None:
+    """Return the refusal of a call that repeats no other, or None.
+
+    What may be a retry of a charge, or moves money at one gateway only, is refused where that is
+    known.
+    """
+    is_suspended = caller.is_suspended and method.is_refused_while_suspended
+    if is_suspended and method.descriptor.name not in _CHARGES:
+        return business_suspended()
+    is_stopped = method.moves_money == "wallet" and caller.stops.refuse_movement
+    return payments_stopped() if is_stopped else None
 
 
 async def _authenticated(

@@ -53,7 +53,7 @@ class AuthenticationService:
         api_key_hash = hash_api_key(api_key)
         async with self._database.read() as transaction:
             found = await business_by_key(transaction, business_id, api_key_hash)
-            business, key = found or (None, None)
+            business, key, _ = found or (None, None, None)
             if not (
                 business
                 and business.active

@@ -5,25 +5,23 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from core.business.key_store import ApiKey
-from core.business.store import Business
+from core.business.key_store import ApiKey, Found
 from core.caller import ALL_SCOPES, DEFAULT_KEY_ID, Caller
 from core.errors import InvalidFields, Reason, Refusal
 from core.security.secrets import hash_api_key
+from core.stops import NOTHING
 
 API_KEYS_MAX = 100
 """How many API keys a business has besides the default one, those that ended included."""
 _NO_KEY_HASH = hash_api_key("no business has this key")
 
 
-def caller_of(
-    found: tuple[Business, ApiKey | None] | None, presented_hash: str, now: datetime
-) -> Caller | None:
+def caller_of(found: Found | None, presented_hash: str, now: datetime) -> Caller | None:
     """Return the caller whose API key has this hash, as `business_by_key` found it; or None.
 
     An unknown business takes as long as a wrong key, and either as long as one that has ended.
     """
-    business, key = found or (None, None)
+    business, key, stops = found or (None, None, NOTHING)
     default_hash = business.api_key_hash if business is not None else _NO_KEY_HASH
     key_hash = key.key_hash if key is not None else _NO_KEY_HASH
     is_default = hmac.compare_digest(presented_hash, default_hash)
@@ -44,6 +42,7 @@ def caller_of(
         dunning=business.dunning,
         is_suspended=business.suspended_at is not None,
         limits=business.limits,
+        stops=stops,
         key_id=key_id,
         scopes=scopes,
         key_expires_at=expires_at,

@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import String, and_, bindparam, cast, delete, func, insert, or_, select, update
 
+from core.business.stop_store import stops_of_business
 from core.business.store import Business
 from core.caller import ALL_SCOPES, DEFAULT_KEY_ID
 from core.database.schema import UtcDateTime, api_keys, businesses
 from core.database.transactions import Database, Transaction
+from core.stops import Stops
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,16 @@ class ApiKey:
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
+class Found(NamedTuple):
+    """A business, as its credentials find it."""
+
+    business: Business
+    key: ApiKey | None
+    """The presented key, if it is one besides the default one."""
+    stops: Stops
+    """What operators have stopped for the business."""
+
+
 @dataclass(frozen=True, slots=True)
 class Use:
     """The last use of a key."""
@@ -47,7 +60,13 @@ _BUSINESS = tuple(businesses.c[each.name] for each in fields(Business))
 _KEY = tuple(api_keys.c[each.name] for each in fields(ApiKey))
 _PRESENTED = bindparam("key_hash", type_=String)
 _BY_KEY = (
-    select(businesses.c.business_id, cast(_PRESENTED, String(64)), *_BUSINESS, *_KEY)
+    select(
+        businesses.c.business_id,
+        cast(_PRESENTED, String(64)),
+        *_BUSINESS,
+        *_KEY,
+        stops_of_business(),
+    )
     .outerjoin_from(
         businesses,
         api_keys,
@@ -88,17 +107,21 @@ _USED_KEY = (
 
 async def business_by_key(
     reader: Database | Transaction, business_id: str, key_hash: str
-) -> tuple[Business, ApiKey | None] | None:
-    """Return the business, and its key besides the default one that has this hash.
+) -> Found | None:
+    """Return the business, its key besides the default one that has this hash, and its stops.
 
     Read in a transaction, or without one.
     """
     row = await reader.find(_BY_KEY, business_id=business_id, key_hash=key_hash)
     if row is None:
         return None
-    stored = row[2:]
+    stored = row[2:-1]
     key = stored[len(_BUSINESS) :]
-    return Business(*stored[: len(_BUSINESS)]), None if key[0] is None else _key(key)
+    return Found(
+        Business(*stored[: len(_BUSINESS)]),
+        None if key[0] is None else _key(key),
+        Stops.of(row[-1]),
+    )
 
 
 async def lock_keys(transaction: Transaction, business_id: str) -> None:

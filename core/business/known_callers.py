@@ -93,8 +93,11 @@ class KnownCallers:
             expires_at is None or self._database.now() < expires_at
         )
 
-    def forget_at_end(self, transaction: Transaction, business_id: str) -> None:
-        """Drop the business's callers when the transaction that changes their keys has ended."""
+    def forget_at_end(self, transaction: Transaction, business_id: str | None) -> None:
+        """Drop the callers of the business, or of all, when the transaction has ended.
+
+        It is the one that changes what is kept of them.
+        """
         transaction.at_end.append(partial(self._forget, business_id))
 
     async def until_known_everywhere(self) -> None:
@@ -112,7 +115,7 @@ class KnownCallers:
         if len(self._known) > KNOWN_MAX:
             del self._known[next(iter(self._known))]
 
-    def _forget(self, business_id: str) -> None:
+    def _forget(self, business_id: str | None) -> None:
         self._changes += 1
-        for key in [key for key in self._known if key[0] == business_id]:
+        for key in [key for key in self._known if business_id in (key[0], None)]:
             del self._known[key]

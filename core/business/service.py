@@ -56,7 +56,7 @@ class BusinessService:
         now = self._database.now()
         if found is None or key_rules.caller_of(found, caller.api_key_hash, now) is None:
             raise rules.invalid_credentials()
-        return found[0]
+        return found.business
 
     async def register(
         self, *, name: str, email: str, domain: str

@@ -100,10 +100,7 @@ class CredentialsService:
                 env=env,
                 columns=self._columns(caller.business_id, gateway, env, keys),
             ):
-                raise Refusal(
-                    Reason.ERROR_REASON_CREDENTIALS_NOT_FOUND,
-                    f"No {GATEWAY_NAMES[gateway]} {env} credentials are stored; add them first",
-                )
+                raise credentials_not_found(gateway, env)
 
     async def stripe_public_key(self, caller: Caller, env: str) -> str:
         """Return the publishable key.
@@ -227,6 +224,14 @@ def credentials_missing(gateway: str, env: str) -> Refusal:
     """Return the refusal of a call to a gateway without stored credentials."""
     return Refusal(
         Reason.ERROR_REASON_CREDENTIALS_MISSING,
+        f"No {GATEWAY_NAMES[gateway]} {env} credentials are stored; add them first",
+    )
+
+
+def credentials_not_found(gateway: str, env: str) -> Refusal:
+    """Return the refusal of a change of credentials that are not stored."""
+    return Refusal(
+        Reason.ERROR_REASON_CREDENTIALS_NOT_FOUND,
         f"No {GATEWAY_NAMES[gateway]} {env} credentials are stored; add them first",
     )
 

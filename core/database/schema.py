@@ -210,6 +210,24 @@ api_keys = Table(
     UniqueConstraint("business_id", "key_hash"),
 )
 
+stops = Table(
+    # What operators have stopped. `*` stands for every business, and for every gateway.
+    "stops",
+    metadata,
+    Column("business_id", String(64), primary_key=True),
+    Column("gateway", String(32), primary_key=True),
+    Column("what", String(32), primary_key=True),
+    _moment("stopped_at"),
+    Column("stopped_by", String(200), nullable=False),
+    Column("reason", String(500), nullable=False),
+    # NULL: it is in force.
+    Column("ended_at", UtcDateTime, nullable=True),
+    Column("ended_by", String(200), nullable=True),
+    Column("ended_reason", String(500), nullable=True),
+    _one_of("gateway", "*", *GATEWAYS),
+    _one_of("what", "charges", "recurring", "everything"),
+)
+
 keyring_canaries = Table(
     # A constant sealed with each key, so that a core with another keyring refuses to start.
     "keyring_canaries",

@@ -262,6 +262,14 @@ CHECKS = (
         severity=Verdict.WARNING,
     ),
     Check(
+        "stops",
+        "No payments are stopped by an operator",
+        "What it names is refused, or waits, until `nivisco start` ends it. `nivisco stops` lists "
+        "all.",
+        (Query(records_store.stops_in_force),),
+        severity=Verdict.WARNING,
+    ),
+    Check(
         "cards",
         "Every card's user is a customer of its gateway",
         "The card can be charged, but the next one is saved for a new customer. Probably a restore "

@@ -32,6 +32,7 @@ from core.database.schema import (
     metadata,
     payments,
     refunds,
+    stops,
 )
 from core.doctor.store import Query, Scope, problem
 from core.security.keyring import sealed_prefixes
@@ -140,6 +141,19 @@ def payments_not_matching_records(scope: Scope) -> Select[Any]:
             scope.contains(payments.c.business_id, payments.c.payment_id),
             payments.c.idempotency_key.is_not(None),
         )
+    )
+
+
+def stops_in_force(scope: Scope) -> Select[Any]:  # noqa: ARG001 - what every query takes
+    """Return the query for what operators have stopped."""
+    return select(
+        stops.c.what,
+        stops.c.business_id,
+        stops.c.gateway,
+        stops.c.stopped_at,
+        stops.c.stopped_by,
+        stops.c.reason,
+        problem((stops.c.ended_at.is_(None), "is stopped by an operator")),
     )
 
 

@@ -7,16 +7,21 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Select, and_, func, literal, select, true, union_all
 
-from core.database.schema import payments
+from core.database.schema import payments, stops
 from core.database.transactions import Transaction
 from core.due_work.store import PAYMENTS, TABLES, DueTable
+from core.stops import What
 
 COUNT_MAX: Final = 5_000
 """Rows of one index that are counted at most: a backlog is read in milliseconds."""
 ATTEMPTS: Final = ("running", "unknown", "not_sent")
 """States of the attempt of a payment without an outcome."""
+STOPPABLE: Final = tuple(what.value for what in What)
 _DUE: Final = "due"
 _SET_ASIDE: Final = "set_aside"
+_STOPS: Final = (
+    select(stops.c.what, func.count()).where(stops.c.ended_at.is_(None)).group_by(stops.c.what)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +44,12 @@ class Backlog:
     """Rows at which no core looks until they are released, by kind."""
     open_payments: Mapping[str, Waiting]
     """Payments without an outcome, by the state of their attempt, since their creation."""
+    stops: Mapping[str, int]
+    """Stops in force, by what they stop."""
 
 
 async def read_backlog(transaction: Transaction) -> Backlog:
-    """Return what waits, with two queries on partial indexes."""
+    """Return what waits, with two queries on partial indexes and one of the few stops."""
     now = transaction.now
     rows = await transaction.connection.execute(
         union_all(
@@ -54,12 +61,14 @@ async def read_backlog(transaction: Transaction) -> Backlog:
     for what, kind, count, since in rows.all():
         found[what][kind] = Waiting(count, since)
     attempts = await transaction.connection.execute(_open_payments())
+    stopped = await transaction.connection.execute(_STOPS)
     return Backlog(
         now,
         found[_DUE],
         found[_SET_ASIDE],
         dict.fromkeys(ATTEMPTS, Waiting(0, None))
         | {attempt: Waiting(count, since) for attempt, count, since in attempts.all()},
+        dict.fromkeys(STOPPABLE, 0) | {row[0]: row[1] for row in stopped.all()},
     )
 
 

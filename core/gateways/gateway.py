@@ -365,6 +365,14 @@ class TakesCardData(Protocol):
 class Gateway(Protocol):
     """The methods of a card gateway, for a business's account."""
 
+    async def check_account(self, account: Account) -> None:
+        """Check that the gateway accepts the account's keys. It changes nothing.
+
+        Raises:
+            GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
+        """
+        ...
+
     async def create_customer(
         self, account: Account, *, user_id: str, name: str, email: str, gateway_key: str
     ) -> str:

@@ -57,6 +57,10 @@ class _InFlight:
     end: asyncio.Future[Ran]
 
 
+Prepare = Callable[[Message], Callable[[], Awaitable[None]] | None]
+"""Returns what a request needs before its transaction, None if nothing."""
+
+
 class IdempotentRuns:
     """Runs a call with an idempotency key once; equal calls join it, and later ones replay it.
 
@@ -79,13 +83,16 @@ class IdempotentRuns:
         database: Database,
         completions: Mapping[str, Completion],
         settle: Callable[[Message], Awaitable[None]],
+        prepare: Prepare = lambda _: None,
     ) -> None:
         """Store records with `idempotency`, in transactions of `database`.
 
         `completions` are by method name, for responses without complete resources. `settle` waits,
         given the request, until its response may be returned. Equal calls join that wait, so a
-        caller whose deadline is shorter gets the response by repeating the request.
+        caller whose deadline is shorter gets the response by repeating the request. `prepare`
+        returns what a request needs before its transaction, None if nothing.
         """
+        self._prepare = prepare
         self._settle = settle
         self._idempotency = idempotency
         self._database = database
@@ -118,6 +125,8 @@ class IdempotentRuns:
                 if method.keeps_own_idempotency_record:
                     ran = Ran(await self._run_with_own_record(call, serve))
                 else:
+                    if (prepared := self._prepare(request)) is not None:
+                        await self._replay_or_prepare(call, prepared)
                     ran = Ran(await self._run_in_one_transaction(call, serve))
             except Replay as replay:
                 response = await self._replay(call, replay.answer, method.descriptor)
@@ -175,6 +184,14 @@ class IdempotentRuns:
         async with self._database.read() as transaction:
             await self._idempotency.replay_if_answered(transaction, call)
         raise refusal
+
+    async def _replay_or_prepare(
+        self, call: IdempotentCall, prepared: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Do what a call needs first, unless the call has an answer."""
+        async with self._database.read() as transaction:
+            await self._idempotency.replay_if_answered(transaction, call)
+        await prepared()
 
     async def _keep_or_replay(self, call: IdempotentCall, error: Exception) -> None:
         """Store a refusal that is an outcome; its transaction was rolled back.

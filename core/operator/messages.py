@@ -5,9 +5,10 @@ from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from core.business.stop_store import Scope, Stop
 from core.due_work.store import SetAside
 from core.gateways.events import Fact
-from core.messages import enum_value, env_value, gateway_value, timestamp
+from core.messages import enum_value, enum_word, env_value, gateway_value, gateway_word, timestamp
 from core.money import Amount, money_message, stored_exponent
 from core.operator.erasure import Erased
 from core.operator.service import Shown, ShownRefund
@@ -18,6 +19,7 @@ from core.payments.messages import payment_message
 from core.payments.store import Payment
 from core.refunds.messages import refund_message
 from core.sealing.service import KeyUse
+from core.stops import ALL
 from core.users.messages import user_message
 from core.wallet.messages import wallet_transaction_message
 from nivisco.internal.v1 import operator_pb2 as pb
@@ -210,4 +212,26 @@ def key_use_message(key_id: str, needed_by: str, use: KeyUse) -> pb.KeyUse:
         open_rows=use.open_rows,
         until=_moment(use.until),
         last_at=_moment(use.last_at),
+    )
+
+
+def stop_scope(message: pb.StopScope) -> Scope:
+    """Return what a request stops or starts."""
+    what = enum_word(pb.Stoppable, message.what)
+    assert what is not None, "validation requires it"
+    return Scope(message.business_id or ALL, gateway_word(message.gateway) or ALL, what)
+
+
+def stop_message(stop: Stop) -> pb.Stop:
+    """Return the message of a stop."""
+    return pb.Stop(
+        scope=pb.StopScope(
+            what=enum_value(pb.Stoppable, stop.what),
+            business_id=None if stop.business_id == ALL else stop.business_id,
+            gateway=None if stop.gateway == ALL else gateway_value(stop.gateway),
+        ),
+        stopped_at=timestamp(stop.stopped_at),
+        stopped_by=stop.stopped_by,
+        reason=stop.reason,
+        ended_at=_moment(stop.ended_at),
     )

@@ -2,6 +2,7 @@
 
 from core.business.messages import business_message
 from core.business.service import BusinessService
+from core.business.stopping import Stopping
 from core.doctor.messages import examine_response
 from core.doctor.rules import DEFAULT_LIMIT
 from core.doctor.service import DoctorService
@@ -15,6 +16,8 @@ from core.operator.messages import (
     set_aside_message,
     shown_message,
     shown_refund_message,
+    stop_message,
+    stop_scope,
 )
 from core.operator.service import OperatorService
 from core.payments.decision_rules import Resolution
@@ -42,6 +45,7 @@ class OperatorServicer(operator_pb2_grpc.OperatorServiceServicer):
         service: OperatorService,
         sealing: SealingService,
         erasure: Erasure,
+        stopping: Stopping,
     ) -> None:
         """Serve with these use cases."""
         self._business = business
@@ -51,6 +55,7 @@ class OperatorServicer(operator_pb2_grpc.OperatorServiceServicer):
         self._service = service
         self._sealing = sealing
         self._erasure = erasure
+        self._stopping = stopping
 
     async def CreateAdmin(
         self, request: pb.CreateAdminRequest, context: object
@@ -227,4 +232,32 @@ class OperatorServicer(operator_pb2_grpc.OperatorServiceServicer):
                 requests_per_second=business.requests_per_second,
                 gateway_requests=business.gateway_requests,
             ),
+        )
+
+    async def StopPayments(
+        self, request: pb.StopPaymentsRequest, context: object
+    ) -> pb.StopPaymentsResponse:
+        """Stop payments."""
+        stop = await self._stopping.stop(
+            stop_scope(request.scope), by=request.decided_by, reason=request.reason
+        )
+        return pb.StopPaymentsResponse(stop=stop_message(stop))
+
+    async def StartPayments(
+        self, request: pb.StartPaymentsRequest, context: object
+    ) -> pb.StartPaymentsResponse:
+        """End a stop."""
+        ended, others = await self._stopping.start(
+            stop_scope(request.scope), by=request.decided_by, reason=request.reason
+        )
+        return pb.StartPaymentsResponse(
+            stop=stop_message(ended), others=[stop_message(each) for each in others]
+        )
+
+    async def ListStops(
+        self, request: pb.ListStopsRequest, context: object
+    ) -> pb.ListStopsResponse:
+        """Return the stops in force."""
+        return pb.ListStopsResponse(
+            stops=[stop_message(each) for each in await self._stopping.in_force()]
         )

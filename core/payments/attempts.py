@@ -33,7 +33,8 @@ The core with the lease owns an attempt. States of an attempt (`payments.attempt
 
 A resumed attempt uses the same gateway key. Unless it was not_sent before, a refusal or a failed
 connection leaves its outcome unknown, as the earlier call may have charged. While its user or
-business is suspended it is looked up and not sent: it stays open if the gateway shows nothing.
+business is suspended, or an operator has stopped payments at its gateway, it is looked up and not
+sent: it stays open if the gateway shows nothing.
 """
 
 import asyncio
@@ -155,11 +156,11 @@ class Attempts:
         return StartedAttempt(payment, account, attempt, may_have_charged, step)
 
     async def resume(
-        self, transaction: Transaction, payment: Payment, account: Account, *, is_suspended: bool
+        self, transaction: Transaction, payment: Payment, account: Account, *, may_send: bool
     ) -> StartedAttempt:
         """Lease and start an open attempt that no core runs.
 
-        `is_suspended`: the user or business is. Then it is only looked up what was charged.
+        Without `may_send` it is only looked up what was charged.
         """
         may_have_charged = payment.attempt != "not_sent"
         step = ResumeStep.SEND
@@ -169,7 +170,7 @@ class Attempts:
                 created_at=payment.created_at,
                 sent_at=payment.sent_at,
                 now=transaction.now,
-                is_suspended=is_suspended,
+                may_send=may_send,
             )
         lease = self.new_lease(transaction.now)
         await attempt_store.lease_attempt(
@@ -271,9 +272,7 @@ class Attempts:
             async with self._database.transaction("payments.record_resend") as transaction:
                 if self.is_too_old_to_send(started.payment, transaction.now):
                     return False
-                if await users_store.suspended_party(
-                    transaction, started.payment.business_id, started.payment.user_id
-                ):
+                if await is_barred(transaction, started.payment):
                     return False
                 return await attempt_store.record_resend(
                     transaction, started.payment, self._core_id
@@ -368,3 +367,9 @@ class Attempts:
             return result
         is_success = payment.status in HELD_OR_CHARGED
         return await charge_result_of(transaction, payment) if is_success else None
+
+
+async def is_barred(transaction: Transaction, payment: Payment) -> bool:
+    """Return whether a payment without an outcome must not be sent to its gateway now."""
+    found = await users_store.barriers(transaction, payment.business_id, payment.user_id)
+    return found.suspended is not None or found.stops.refuse_sending(payment.gateway)

@@ -36,6 +36,7 @@ from core.payments.retries import (
 )
 from core.payments.store import Payment
 from core.security.keyring import SealBrokenError
+from core.stops import payments_stopped
 from core.users.service import check_active, user_not_found
 from core.wallet import store as wallet_store
 from core.wallet.batch import amount_in_currency
@@ -175,9 +176,9 @@ class Beginning:
         payment_id: str,
     ) -> tuple[Payment, Account]:
         """Store a new pending payment, with this id if it is free; also return its account."""
-        _check_may_begin(chargeable)
         user = chargeable.user
         gateway = request.gateway or user.default_gateway or "stripe"
+        _check_may_begin(chargeable, gateway, request)
         account = self._credentials.account_of(
             chargeable.authorize if gateway == "authorize" else chargeable.stripe,
             caller.business_id,
@@ -257,16 +258,20 @@ class Beginning:
             case RetryStep.REFUSE:
                 raise rules.needs_review(payment.payment_id)
             case RetryStep.RESUME:
-                return await self._resume(transaction, payment, chargeable)
+                return await self._resume(transaction, request, payment, chargeable)
             case _:
                 assert_never(step)
 
     async def _resume(
-        self, transaction: Transaction, payment: Payment, chargeable: Chargeable
+        self,
+        transaction: Transaction,
+        request: ChargeRequest,
+        payment: Payment,
+        chargeable: Chargeable,
     ) -> StartedAttempt | None:
         """Resume an attempt that no core runs, or close one that was never sent."""
         if payment.attempt == "not_sent":
-            _check_may_begin(chargeable)
+            _check_may_begin(chargeable, payment.gateway, request)
             is_too_old = self._attempts.is_too_old_to_send(payment, transaction.now)
             if is_too_old or not await _card_is_still_primary(transaction, payment):
                 await attempt_store.end_attempt(
@@ -284,18 +289,27 @@ class Beginning:
                 raise
             raise rules.outcome_unknown(payment.payment_id) from None
         return await self._attempts.resume(
-            transaction, payment, account, is_suspended=chargeable.is_suspended
+            transaction,
+            payment,
+            account,
+            may_send=not chargeable.is_suspended
+            and not chargeable.stops.refuse_sending(payment.gateway),
         )
 
 
-def _check_may_begin(chargeable: Chargeable) -> None:
+def _check_may_begin(chargeable: Chargeable, gateway: str, request: ChargeRequest) -> None:
     """Check that a charge may be sent that was not sent before.
 
     Raises:
-        Refusal: BUSINESS_SUSPENDED, USER_SUSPENDED or USER_INACTIVE.
+        Refusal: BUSINESS_SUSPENDED, PAYMENTS_STOPPED, USER_SUSPENDED or USER_INACTIVE.
     """
     if chargeable.is_business_suspended:
         raise business_suspended()
+    stops = chargeable.stops
+    if (request.is_asked and stops.refuse_charge(gateway)) or (
+        request.origin is not None and stops.refuse_cycle(gateway)
+    ):
+        raise payments_stopped()
     check_active(chargeable.user)
 
 

@@ -54,6 +54,8 @@ class ChargeRequest:
     call: IdempotentCall | None = None
     """The call as its idempotency record sees it."""
     origin: Origin | None = None
+    is_asked: bool = True
+    """Whether a caller requests it, and not only a schedule."""
     is_captured: bool = True
     """Whether the amount is taken at once; else it is authorized, to be captured later."""
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Column, String, Table, and_, bindparam, exists, func, select, text
 
+from core.business.stop_store import stops_of_business
 from core.cards.store import Card
 from core.credentials.store import AuthorizeCredentials, StripeCredentials
 from core.database.schema import (
@@ -22,6 +23,7 @@ from core.database.schema import (
 from core.database.transactions import Transaction
 from core.limits import CARD_ATTEMPTS_MAX
 from core.payments.decline_rules import RecentAttempt
+from core.stops import Stops
 from core.users.store import User
 from core.wallet.store import Wallet
 
@@ -39,6 +41,8 @@ class Chargeable:
     is_business_suspended: bool
     has_recent_decline: bool
     """Whether a charge of the user at that gateway was declined since the given moment."""
+    stops: Stops
+    """What operators have stopped for the business."""
 
     @property
     def is_suspended(self) -> bool:
@@ -89,6 +93,7 @@ _CHARGEABLE = (
         *(column for part in _PARTS for column in part),
         businesses.c.suspended_at,
         _HAS_RECENT_DECLINE,
+        stops_of_business(),
     )
     .join_from(users, businesses, businesses.c.business_id == users.c.business_id)
     .outerjoin(
@@ -167,6 +172,7 @@ async def lock_chargeable(
         AuthorizeCredentials(*authorize) if authorize[0] is not None else None,
         is_business_suspended=next(values) is not None,
         has_recent_decline=bool(next(values)),
+        stops=Stops.of(next(values)),
     )
 
 

@@ -58,6 +58,7 @@ from core.payments.closing_rules import CAPTURE, ClosingStep, Requested, closing
 from core.payments.event_rules import UNDECIDED
 from core.payments.store import Payment, PaymentKey
 from core.payments.transitions import Transitions
+from core.stops import payments_stopped
 
 logger = logging.getLogger("core.payments")
 
@@ -133,8 +134,8 @@ class Closings:
 
         Raises:
             Refusal: PAYMENT_NOT_FOUND, PAYMENT_STATE, AUTHORIZATION_EXPIRED, CAPTURE_TOO_HIGH,
-                CAPTURE_IN_PROGRESS, CREDENTIALS_MISSING, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE,
-                IDEMPOTENCY_KEY_REUSED or OUTCOME_UNKNOWN.
+                CAPTURE_IN_PROGRESS, PAYMENTS_STOPPED, CREDENTIALS_MISSING, GATEWAY_REFUSED,
+                GATEWAY_UNAVAILABLE, IDEMPOTENCY_KEY_REUSED or OUTCOME_UNKNOWN.
             InvalidFields: the amount is not in the payment's currency.
             Replay: the key has an answer.
         """
@@ -201,6 +202,8 @@ class Closings:
             case ClosingStep.RETURN:
                 return payment
             case ClosingStep.BEGIN:
+                if requested.closing == CAPTURE and caller.stops.refuse_capture(payment.gateway):
+                    raise payments_stopped()
                 account = await self._account(transaction, payment)
                 await store.begin_closing(
                     transaction,

@@ -94,7 +94,7 @@ def resume_step(
     created_at: datetime,
     sent_at: datetime | None,
     now: datetime,
-    is_suspended: bool = False,
+    may_send: bool = True,
 ) -> ResumeStep:
     """Return how to resume a charge that may have been made.
 
@@ -104,7 +104,7 @@ def resume_step(
     younger         < settle_time           SEND        LOOK_UP
     younger         longer                  SEND        LOOK_UP_AND_SEND
     """
-    if is_suspended or is_too_old_to_send(policy, created_at, now):
+    if not may_send or is_too_old_to_send(policy, created_at, now):
         return ResumeStep.LOOK_UP
     if policy.settle_time is None:
         return ResumeStep.SEND

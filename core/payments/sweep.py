@@ -11,11 +11,10 @@ from core.database.transactions import Database, Transaction
 from core.due_work.rules import Key
 from core.errors import Refusal
 from core.payments import attempt_store, rules, store
-from core.payments.attempts import Attempts, StartedAttempt
+from core.payments.attempts import Attempts, StartedAttempt, is_barred
 from core.payments.closing import Closings
 from core.payments.following import Following
 from core.payments.store import Payment
-from core.users import store as users_store
 
 logger = logging.getLogger("core.payments")
 
@@ -106,9 +105,6 @@ class Sweep:
         account = await self._credentials.account(
             transaction, payment.business_id, payment.gateway, payment.env
         )
-        suspended = await users_store.suspended_party(
-            transaction, payment.business_id, payment.user_id
-        )
         return await self._attempts.resume(
-            transaction, payment, account, is_suspended=suspended is not None
+            transaction, payment, account, may_send=not await is_barred(transaction, payment)
         )

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from core.business import stop_store
 from core.database.transactions import (
     CommitUnknownError,
     Database,
@@ -21,6 +22,7 @@ from core.recurring.clock_store import JobClock, advanced_clocks
 from core.recurring.cycles import Change, begin_due, calendar_problem
 from core.recurring.log_store import Log, insert_logs
 from core.recurring.store import Job, Occurrence
+from core.stops import ALL
 
 logger = logging.getLogger("core.recurring")
 
@@ -76,24 +78,31 @@ class Claims:
         wanted = _Wanted(owner, limit, limit_per_business, excluded_business_ids, lease_duration)
         try:
             async with self._database.transaction("recurring.claim") as transaction:
-                keys = await self._keys(transaction, wanted)
-                return await self._lease(transaction, keys, wanted)
+                return await self._lease(transaction, *await self._due(transaction, wanted))
         except (DatabaseUnavailableError, CommitUnknownError):
             raise
         except Exception:
             logger.exception("claim failed, jobs are claimed one by one")
         async with self._database.read() as transaction:
-            keys = await self._keys(transaction, wanted)
+            keys, wanted = await self._due(transaction, wanted)
         leases: list[Lease] = []
         for key in keys[:limit]:
             leases += await self._lease_one(key, wanted)
         return leases
 
-    async def _keys(self, transaction: Transaction, wanted: _Wanted) -> list[Key]:
-        """Return the keys of due jobs in turns, more than are wanted of each business.
+    async def _due(self, transaction: Transaction, wanted: _Wanted) -> tuple[list[Key], _Wanted]:
+        """Return the keys of due jobs in turns, and what is wanted without what is stopped.
 
-        Some of them may be locked by concurrent claims.
+        The keys are more than are wanted of each business, as some may be locked by concurrent
+        claims. Jobs of a gateway at which cycles are stopped are claimed, and put off.
         """
+        stopped = await stop_store.businesses_without_cycles(transaction)
+        if ALL in stopped:
+            return [], replace(wanted, limit=0)
+        wanted = replace(wanted, excluded={*wanted.excluded, *stopped})
+        return await self._keys(transaction, wanted), wanted
+
+    async def _keys(self, transaction: Transaction, wanted: _Wanted) -> list[Key]:
         several = _SPARE * wanted.limit_per_business
         choice = await self._turns.choose(
             transaction,

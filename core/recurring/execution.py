@@ -35,6 +35,7 @@ from core.recurring.occurrence_states import (
 from core.recurring.rules import Outcome, Status
 from core.recurring.store import Job, Occurrence
 from core.recurring.transitions import ExecutionResult, apply, end_paid, read_attempt
+from core.stops import ALL
 from core.users import store as users_store
 from core.users.service import active_user
 from core.wallet import ledger
@@ -148,10 +149,11 @@ class Execution:
 
 
 async def _with_suspension(transaction: Transaction, attempt: Attempt) -> Attempt:
-    """Return an attempt that knows who is suspended."""
+    """Return an attempt that knows who is suspended, and whether its source is stopped."""
     job = attempt.job
-    party = await users_store.suspended_party(transaction, job.business_id, job.user_id)
-    return replace(attempt, suspended=party)
+    found = await users_store.barriers(transaction, job.business_id, job.user_id)
+    is_stopped = found.stops.refuse_cycle(attempt.occurrence.source or ALL)
+    return replace(attempt, suspended=found.suspended, is_stopped=is_stopped)
 
 
 async def _end_if_paid(transaction: Transaction, attempt: Attempt) -> ExecutionResult | None:
@@ -254,8 +256,11 @@ class _AttemptOrigin:
         job = await _leased_job(transaction, self.lease)
         if not job.may_charge:
             raise Refusal(Reason.ERROR_REASON_RECURRING_STATE, f"The recurring job is {job.status}")
-        if party := await users_store.suspended_party(transaction, job.business_id, job.user_id):
-            raise Refusal(Reason.ERROR_REASON_RECURRING_STATE, f"The {party} is suspended")
+        found = await users_store.barriers(transaction, job.business_id, job.user_id)
+        if found.suspended is not None:
+            raise Refusal(
+                Reason.ERROR_REASON_RECURRING_STATE, f"The {found.suspended} is suspended"
+            )
 
     async def note(self, transaction: Transaction, payment_id: str) -> None:
         job = await _leased_job(transaction, self.lease)
@@ -263,8 +268,8 @@ class _AttemptOrigin:
         await store.save_occurrence(transaction, replace(occurrence, payment_id=payment_id))
 
 
-def charge_request(attempt: Attempt, origin: Origin) -> ChargeRequest:
-    """Return the charge of an attempt, under the attempt's own key."""
+def charge_request(attempt: Attempt, origin: Origin, *, is_asked: bool = False) -> ChargeRequest:
+    """Return the charge of an attempt, under the attempt's own key; `is_asked` by a caller."""
     job, occurrence = attempt.job, attempt.occurrence
     key = str(AttemptKey(job.recurring_id, occurrence.occurrence, occurrence.attempt))
     return ChargeRequest(
@@ -284,4 +289,5 @@ def charge_request(attempt: Attempt, origin: Origin) -> ChargeRequest:
             api_key_hash="",
         ),
         origin=origin,
+        is_asked=is_asked,
     )

@@ -20,6 +20,9 @@
 | open, unsubmitted | charge refused otherwise                      | failed                      |
 | open, unsubmitted | gateway unavailable until next cycle is due   | failed                      |
 | open, unsubmitted | gateway unavailable before that               | open, due at the next check |
+| open, unsubmitted | stopped by an operator                        | open, due in a minute       |
+| open, unsubmitted | the same until the next cycle is due, and     | skipped                     |
+|                   | `catch_up` is not `all`                       |                             |
 | open, unsubmitted | payment of an earlier attempt succeeded       | succeeded, retry dropped    |
 | ended, but not    | payment of one of its attempts succeeded      | succeeded: counted, logged, |
 | succeeded         |                                               | failures reset              |
@@ -37,7 +40,7 @@ and `transitions.py` writes them, as `following.py` has it do when a payment cha
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -48,6 +51,7 @@ from core.payments.store import Payment
 from core.recurring import rules
 from core.recurring.rules import Outcome, Status
 from core.recurring.store import PAUSED_BY_FAILURES, Job, Occurrence
+from core.stops import RETRY_SECONDS
 
 CHARGED_MESSAGE = "Charge completed"
 _SUCCEEDED = frozenset(  # what follows a success does not change the cycle's outcome
@@ -79,6 +83,11 @@ _NEVER_REACHED = Outcome(
     Status.FAILED, "The gateway could not be reached until the next cycle was due; not charged"
 )
 _NEXT_IS_DUE = Outcome(Status.SKIPPED, "Not tried again: the next cycle is due")
+_STOPPED_TOO_LONG = Outcome(
+    Status.SKIPPED,
+    "Payments were stopped until the next cycle was due; not charged",
+    is_failure=False,
+)
 
 
 @dataclass(frozen=True)
@@ -93,6 +102,8 @@ class Attempt:
     """Current time of the job."""
     suspended: str | None = None
     """Who is suspended, so that nothing new is charged: `business`, `user` or nobody."""
+    is_stopped: bool = False
+    """Whether an operator has stopped cycles of the occurrence's source."""
 
     @property
     def is_submitted(self) -> bool:
@@ -135,6 +146,9 @@ class Wait:
 class CheckLater:
     """The attempt has no outcome yet and stays open until its next check."""
 
+    after: timedelta | None = None
+    """None: later with each check."""
+
 
 @dataclass(frozen=True, slots=True)
 class Skip:
@@ -153,7 +167,7 @@ def before_charge(attempt: Attempt) -> Transition | None:
     if attempt.occurrence.attempt > 1 and not attempt.is_submitted and attempt.is_next_cycle_due:
         return End(_NEXT_IS_DUE)
     if attempt.job.may_charge and attempt.suspended is None:
-        return None
+        return _stopped(attempt) if attempt.is_stopped and not attempt.is_submitted else None
     return CheckLater() if attempt.is_submitted else _not_charged(attempt)
 
 
@@ -167,6 +181,8 @@ def after_charge(attempt: Attempt, refusal: Refusal | None) -> Transition:
         return CheckLater()
     if not attempt.job.may_charge or attempt.suspended is not None:
         return _not_charged(attempt)
+    if refusal is not None and refusal.reason == Reason.ERROR_REASON_PAYMENTS_STOPPED:
+        return _stopped(attempt)
     if refusal is not None and refusal.reason not in _UNRESOLVED:
         return End(failed(refusal, attempt.occurrence.payment_id))
     return End(_NEVER_REACHED) if attempt.is_next_cycle_due else CheckLater()
@@ -279,6 +295,16 @@ def _not_charged(attempt: Attempt) -> Skip | End:
         return Skip(f"The job was {attempt.job.status} before anything was charged")
     message = f"The {attempt.suspended} is suspended; not charged"
     return End(Outcome(Status.SKIPPED, message, is_failure=False))
+
+
+def _stopped(attempt: Attempt) -> CheckLater | End:
+    """Return the transition of an attempt that a stop keeps from charging: it waits.
+
+    The next cycle takes its place, unless the job catches up with all.
+    """
+    if attempt.is_next_cycle_due and attempt.job.catch_up != "all":
+        return End(_STOPPED_TOO_LONG)
+    return CheckLater(timedelta(seconds=RETRY_SECONDS))
 
 
 def job_after_cycle(

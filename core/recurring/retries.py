@@ -48,6 +48,7 @@ from core.recurring.occurrence_states import (
 from core.recurring.rules import Status
 from core.recurring.store import Job
 from core.recurring.transitions import apply, attempt_of, read_attempt
+from core.stops import Stops, payments_stopped
 from core.users.service import active_user
 
 LEASE = timedelta(minutes=1)
@@ -76,6 +77,8 @@ class _Retry:
     """The caller's."""
     is_suspended: bool
     """Whether the business was, when the call was admitted."""
+    stops: Stops
+    """What was stopped for it then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,13 @@ class Retries:
         """
         owner = f"retry-{new_request_id()}"
         retry = _Retry(
-            caller.business_id, recurring_id, call, owner, caller.dunning, caller.is_suspended
+            caller.business_id,
+            recurring_id,
+            call,
+            owner,
+            caller.dunning,
+            caller.is_suspended,
+            caller.stops,
         )
         async with self._database.transaction("recurring.retry") as transaction:
             cycle = await self._cycle(transaction, retry)
@@ -167,6 +176,8 @@ class Retries:
         occurrence = await store.last_occurrence(transaction, job)
         if occurrence is None:
             raise no_failed_cycle()
+        if occurrence.source == "wallet" and retry.stops.refuse_cycle("wallet"):
+            raise payments_stopped()  # a card's is refused where the charge begins
         attempt = attempt_to_retry(await attempt_of(transaction, job, occurrence, now))
         is_paid = await log_store.charged_payment(
             transaction, job.business_id, job.recurring_id, attempt.occurrence.occurrence
@@ -232,7 +243,7 @@ class Retries:
         try:
             if not cycle.is_repeated:
                 await self._execution.cancel_earlier(cycle.attempt)
-            request = charge_request(cycle.attempt, origin)
+            request = charge_request(cycle.attempt, origin, is_asked=True)
             await self._payments.charge(Caller(job.business_id, job.env), request)
         except Replay as replay:
             replayed = replay.answer

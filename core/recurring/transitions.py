@@ -76,8 +76,8 @@ async def apply(
             return await _end(transaction, attempt, outcome)
         case Wait(outcome):
             return await _wait(transaction, attempt, outcome)
-        case CheckLater():
-            return await _check_later(transaction, attempt)
+        case CheckLater(after):
+            return await _check_later(transaction, attempt, after)
         case Skip(reason):
             job, result = await skip(transaction, attempt, reason)
             await store.save_job(transaction, job)
@@ -213,10 +213,14 @@ async def _wait(transaction: Transaction, attempt: Attempt, outcome: Outcome) ->
     return ExecutionResult(log.log_id, outcome.status, look_at)
 
 
-async def _check_later(transaction: Transaction, attempt: Attempt) -> ExecutionResult:
+async def _check_later(
+    transaction: Transaction, attempt: Attempt, after: timedelta | None
+) -> ExecutionResult:
     job, occurrence = attempt.job, attempt.occurrence
-    due_at = attempt.now + pause_after(occurrence.checks)
-    await store.save_occurrence(transaction, replace(occurrence, checks=occurrence.checks + 1))
+    due_at = attempt.now + (after or pause_after(occurrence.checks))
+    if after is None:
+        occurrence = replace(occurrence, checks=occurrence.checks + 1)
+        await store.save_occurrence(transaction, occurrence)
     await store.save_job(
         transaction, replace(job, due_at=due_at, lease_owner=None, leased_until=None)
     )

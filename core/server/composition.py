@@ -21,12 +21,14 @@ from core.business.known_callers import KnownCallers
 from core.business.limiter import BusinessLimiter
 from core.business.service import BusinessService
 from core.business.servicer import BusinessServicer
+from core.business.stopping import Stopping
 from core.cards.following import CardFollower
 from core.cards.importing import CustomerImporter
 from core.cards.service import CardsService
 from core.cards.servicer import CardsServicer
 from core.credentials.service import CredentialsService, check_keyring
 from core.credentials.servicer import CredentialsServicer
+from core.credentials.verification import Verification
 from core.database.clock import Clock, MonotonicClock, SystemClock, SystemMonotonicClock
 from core.database.engines import check_file
 from core.database.migrations import upgrade
@@ -200,9 +202,11 @@ class _Services:
     authentication: AuthenticationService
     business: BusinessService
     api_keys: ApiKeys
+    stopping: Stopping
     cards: CardsService
     importer: CustomerImporter
     credentials: CredentialsService
+    verification: Verification
     idempotency: Idempotency
     payments: PaymentsService
     refunds: RefundsService
@@ -229,8 +233,10 @@ def _make_services(
         business=BusinessService(database, known_callers),
         api_keys=ApiKeys(database, known_callers),
         cards=CardsService(database, credentials, gateways, idempotency, settings.card_testing),
+        stopping=Stopping(database, known_callers),
         importer=CustomerImporter(database, credentials, gateways, idempotency),
         credentials=credentials,
+        verification=Verification(database, credentials, gateways),
         idempotency=idempotency,
         payments=PaymentsService(
             database,
@@ -270,11 +276,12 @@ def _make_pipeline(
     job_clock = JobClock(settings.test_clock)
     execution = Execution(database, services.payments, job_clock)
     wallet_batch = WalletBatch(database, services.idempotency)
+    credentials = CredentialsServicer(services.credentials, services.verification)
     public: dict[str, object] = {
         "AuthenticationService": AuthenticationServicer(services.business),
         "BusinessService": BusinessServicer(services.business, services.api_keys),
         "CardsService": CardsServicer(services.cards, services.importer),
-        "CredentialsService": CredentialsServicer(services.credentials),
+        "CredentialsService": credentials,
         "KeysService": KeysServicer(services.credentials),
         "PaymentsService": PaymentsServicer(services.payments, Lookup(database)),
         "RecurringService": RecurringServicer(
@@ -301,6 +308,7 @@ def _make_pipeline(
             operator,
             SealingService(database, settings.keyring),
             Erasure(database),
+            services.stopping,
         ),
         "TestClockService": TestClockServicer(TestClockService(database, execution, job_clock)),
         "WebhooksService": WebhooksServicer(services.webhooks),
@@ -310,7 +318,11 @@ def _make_pipeline(
         | {f"nivisco.internal.v1.{name}": each for name, each in internal.items()},
         services.authentication,
         IdempotentRuns(
-            services.idempotency, database, COMPLETIONS, partial(settle, services.authentication)
+            services.idempotency,
+            database,
+            COMPLETIONS,
+            partial(settle, services.authentication),
+            credentials.verify,
         ),
         BusinessLimiter(settings.business_limits, monotonic_clock),
     )

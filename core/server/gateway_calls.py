@@ -28,6 +28,7 @@ from core.metrics import GATEWAY_CALL_SECONDS
 from rpc import tracing
 
 VERBS: Final = (
+    "check_account",
     "create_customer",
     "create_customer_with_card",
     "create_customer_with_nonce",

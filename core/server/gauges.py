@@ -66,6 +66,8 @@ class CoreGauges(Collector):
 
 
 def _backlog_gauges(backlog: Backlog) -> Iterable[GaugeMetricFamily]:
+    stops = {what: float(count) for what, count in backlog.stops.items()}
+    yield gauge("nivisco_stops", "Number of stops in force, in the whole database.", "what", stops)
     for name, what, label, waiting in (
         ("open_payments", "payments without an outcome", "attempt", backlog.open_payments),
         ("due_rows", "rows that are due and not worked on", "kind", backlog.due),

@@ -6,11 +6,13 @@ from datetime import datetime
 
 from sqlalchemy import bindparam, case, func, insert, select, text, update
 
+from core.business.stop_store import stops_of_business
 from core.database.metadata_pairs import insert_pairs, replace_pairs
 from core.database.paging import Page, PagedList, PageRequest
 from core.database.schema import UtcDateTime, businesses, users
 from core.database.transactions import Database, Transaction
 from core.metadata import Kind
+from core.stops import Stops
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,16 @@ class CardSaves:
     since: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Barriers:
+    """What keeps a user from being charged."""
+
+    suspended: str | None
+    """Who is suspended: `business`, `user` or nobody."""
+    stops: Stops
+    """What operators have stopped for the business."""
+
+
 _COLUMNS = tuple(users.c[each.name] for each in fields(User))
 _BY_ID = select(users.c.business_id, *_COLUMNS).where(
     users.c.business_id == bindparam("business_id"), users.c.user_id == bindparam("user_id")
@@ -51,8 +63,12 @@ _BY_ID = select(users.c.business_id, *_COLUMNS).where(
 # FOR NO KEY UPDATE, so that inserts of rows that refer to the user do not wait: a wallet is created
 # both with and without this lock, and waiting for it would deadlock.
 _LOCK_BY_ID = _BY_ID.with_for_update(key_share=True)
-_SUSPENDED = (
-    select(businesses.c.suspended_at.is_not(None), users.c.suspended_at.is_not(None))
+_BARRIERS = (
+    select(
+        businesses.c.suspended_at.is_not(None),
+        users.c.suspended_at.is_not(None),
+        stops_of_business(),
+    )
     .join_from(businesses, users, businesses.c.business_id == users.c.business_id)
     .where(users.c.business_id == bindparam("business_id"), users.c.user_id == bindparam("user_id"))
 )
@@ -205,13 +221,14 @@ async def set_default_gateway(
     )
 
 
-async def suspended_party(transaction: Transaction, business_id: str, user_id: str) -> str | None:
-    """Return who is suspended, so that the user is not charged: `business`, `user` or None."""
+async def barriers(transaction: Transaction, business_id: str, user_id: str) -> Barriers:
+    """Return what keeps a user from being charged."""
     found = await transaction.connection.execute(
-        _SUSPENDED, {"business_id": business_id, "user_id": user_id}
+        _BARRIERS, {"business_id": business_id, "user_id": user_id}
     )
     row = found.one()
-    return "business" if row[0] else "user" if row[1] else None
+    party = "business" if row[0] else "user" if row[1] else None
+    return Barriers(party, Stops.of(row[2]))
 
 
 async def set_suspended(

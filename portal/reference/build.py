@@ -79,6 +79,7 @@ def _action(action: actions.Action) -> Action:
             own,
             mutates=action.mutates,
             is_refused_while_suspended=action.is_refused_while_suspended,
+            moves_money=action.moves_money,
         ),
         example=example_of(action.name),
     )

@@ -62,13 +62,15 @@ def own_errors(method: MethodDescriptor) -> tuple[Error, ...]:
 
 
 def general_errors(
-    own: Iterable[Error], *, mutates: bool, is_refused_while_suspended: bool
+    own: Iterable[Error], *, mutates: bool, is_refused_while_suspended: bool, moves_money: bool
 ) -> tuple[Error, ...]:
     """Return the errors of every action, or of every one of its kind, that are not its own."""
     named = {error.reason for error in own}
     reasons = ("INVALID_CREDENTIALS", *_EVERY_ACTION, *(_MUTATING_ACTION if mutates else ()))
     if is_refused_while_suspended:
         reasons += ("BUSINESS_SUSPENDED",)
+    if moves_money:
+        reasons += ("PAYMENTS_STOPPED",)
     return tuple(error_table()[reason] for reason in reasons if reason not in named)
 
 

@@ -24,6 +24,12 @@ from sandbox.authorize.xml import SUCCESSFUL, ApiError, Element, messages, write
 
 PATH: Final = "/xml/v1/request.api"
 
+
+def _authenticate(_call: Call) -> Fields:
+    """Handle authenticateTestRequest: the keys were checked."""
+    return []
+
+
 _ENDPOINTS: Final[dict[str, tuple[Endpoint, str]]] = {
     # By the request's root element: the endpoint and the response's root element.
     "createCustomerProfileRequest": (create_customer_profile, "createCustomerProfileResponse"),
@@ -55,6 +61,7 @@ _ENDPOINTS: Final[dict[str, tuple[Endpoint, str]]] = {
         "getUnsettledTransactionListResponse",
     ),
     "getTransactionDetailsRequest": (transaction_details, "getTransactionDetailsResponse"),
+    "authenticateTestRequest": (_authenticate, "authenticateTestResponse"),
 }
 REQUESTS: Final = tuple(_ENDPOINTS)
 

@@ -246,6 +246,18 @@ def test_what_cannot_be_done_says_what_to_do(shop: Shop) -> None:
         "limits": {"requests_per_second": None, "gateway_requests": 0},
     }
 
+    why = ["--reason", "wrong prices", *where]
+    stopped = nivisco("stop", "charges", "--gateway", "stripe", "--business", business_id, *why)
+    assert stopped.stdout.startswith(f"Stopped: charges  business {business_id}  stripe  since 2")
+    assert nivisco("stop", "everything", "--by", "eve", *why).stdout.endswith("wrong prices\n")
+    assert len(json.loads(nivisco("stops", "--json", *where).stdout)["stops"]) == 2
+    started = nivisco("start", "everything", *why)
+    assert "Started: everything  all businesses  all gateways" in started.stdout
+    assert f"Still stopped: charges  business {business_id}" in started.stdout
+    unknown = nivisco("start", "everything", *why)
+    assert "WHAT is not stopped for this business and gateway" in unknown.stderr
+    assert nivisco("stops", *where).stdout.startswith(f"charges  business {business_id}")
+
     tokens = shop.directory.read_secrets().service_tokens
     wrong = nivisco(
         "payments", "show", "PAY-1", *shop.core, NIVISCO_SERVICE_TOKEN=tokens["scheduler"]
@@ -286,6 +298,8 @@ def test_what_cannot_be_done_says_what_to_do(shop: Shop) -> None:
         (["business", "suspend", "B"], "--reason"),
         (["business", "limits", "B", "--gateway-requests", "5"], "Say why, with --reason"),
         (["business", "limits", "B", "--gateway-requests", "-1"], "not a number from 0 to"),
+        (["stop", "refunds", "--reason", "r"], "refunds"),
+        (["start", "charges"], "--reason"),
         (["payments", "show", "PAY-1", "--data-dir", "{}"], "No operator's token"),
     ],
 )

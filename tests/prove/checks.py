@@ -111,10 +111,12 @@ def violations(operations: Sequence[Operation], books: Books, shop_id: str) -> l
         *transfers(books.rows),
         *wallet_answers(operations, rows),
         *_users(operations, books, shop_id),
+        *_suspensions(operations, books, shop_id),
         *_cards(operations, books, shop_id),
         *card_differences(books.gateway, rows["cards"]),
         *_profiles(operations, books, shop_id),
         *_businesses(operations, books),
+        *_api_keys(operations, books),
         *_records(books),
     ]
 
@@ -343,6 +345,20 @@ def _users(operations: Sequence[Operation], books: Books, shop_id: str) -> Itera
         yield f"users that no client requested: {sorted(made)}"
 
 
+def _suspensions(operations: Sequence[Operation], books: Books, shop_id: str) -> Iterator[str]:
+    """A user is as the last change of them that was executed says; each is changed in turn."""
+    since = {row["user_id"]: row["suspended_at"] for row in books.of("users", shop_id)}
+    wanted = {
+        each.user_id: each
+        for each in operations
+        if each.kind in ("suspend_user", "reactivate_user")
+    }
+    for each in wanted.values():
+        is_suspended = since[each.user_id] is not None
+        if each.was_executed and is_suspended is not (each.kind == "suspend_user"):
+            yield f"lost: {each} succeeded, and the user is not so"
+
+
 def _cards(operations: Sequence[Operation], books: Books, shop_id: str) -> Iterator[str]:
     """One customer at the gateway for each user, one card for each operation that saved one."""
     wanted, different, certain = _saved_cards(operations)
@@ -450,6 +466,22 @@ def _businesses(operations: Sequence[Operation], books: Books) -> Iterator[str]:
             current = hash_api_key(each.caller.credentials.api_key)
             if rows[each.caller.business_id]["api_key_hash"] != current:
                 yield f"lost: change_api_key {each.number} returned a key that does not open"
+
+
+def _api_keys(operations: Sequence[Operation], books: Books) -> Iterator[str]:
+    """A key is created once, and a revoked one has ended."""
+    for each in operations:
+        if each.kind == "create_api_key":
+            made = [row for row in books.rows["api_keys"] if row["name"] == each.request.name]
+            hashes = [row["key_hash"] for row in made]
+            if len(made) > 1 or (
+                each.was_executed and hashes != [hash_api_key(each.response().api_key)]
+            ):
+                yield f"create_api_key {each.number} made {len(made)} keys, or another one"
+        if each.kind == "revoke_api_key" and each.was_executed:
+            ended = {row["key_id"] for row in books.rows["api_keys"] if row["revoked_at"]}
+            if each.request.key_id not in ended:
+                yield f"lost: revoke_api_key {each.number} left its key working"
 
 
 def _has_a_set_value(

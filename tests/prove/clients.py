@@ -15,7 +15,7 @@ from tests.prove import json_client
 from tests.prove.authorizations import MIX as CAPTURE_MIX
 from tests.prove.authorizations import Authorizations, closes
 from tests.prove.environment import Core, Environment
-from tests.prove.merchants import ADDS, MODIFIES, Merchants
+from tests.prove.merchants import ADDS, KEYS, MODIFIES, Merchants
 from tests.prove.operations import (
     AT_AUTHORIZE,
     RETRYABLE,
@@ -59,6 +59,7 @@ _UNKEYED = (
 )
 """Kinds that may be sent without an idempotency key."""
 _JOBS = ("job", "job_wallet", "job_decline", "retry_any")
+_SUSPENSIONS = ("suspend_user", "reactivate_user")
 _DECLINED = frozenset({"decline", "job_decline"})
 WITH_DECLINES = 0.3
 """Share of scenarios with declined charges."""
@@ -100,6 +101,8 @@ class Clients:
         self._cards: dict[str, str] = {}
         """A card of each user at Stripe."""
         self._cards_to_remove: list[tuple[str, str]] = []
+        self._keys_to_revoke: list[str] = []
+        self._users_to_change: dict[str, list[str]] = {kind: [] for kind in _SUSPENSIONS}
         """A user and their card."""
         self._customers_to_import: list[tuple[str, str]] = []
         """A user, and the customer at Stripe who they are."""
@@ -162,6 +165,15 @@ class Clients:
         """Create the users and cards that are good for one operation each."""
         for _ in range(TRIGGERS_MAX * kinds.count("new_customer")):
             self._users_without_customer.append(await self.create_user(None))
+        for _ in range(TRIGGERS_MAX * kinds.count("revoke_api_key")):
+            created = await self.complete("create_api_key")
+            self._keys_to_revoke.append(created.response().key_info.key_id)
+        for kind in [kind for kind in kinds if kind in _SUSPENSIONS] * TRIGGERS_MAX:
+            user_id = await self.create_user(None)
+            self._users_to_change["suspend_user"].append(user_id)
+            if kind == "reactivate_user":
+                await self.complete("suspend_user")
+                self._users_to_change[kind].append(user_id)
         for _ in range(TRIGGERS_MAX * kinds.count("remove_card")):
             user_id = await self.create_user("pm_card_visa")
             self._cards_to_remove.append((user_id, self._cards[user_id]))
@@ -249,6 +261,12 @@ class Clients:
         if kind in ADDS:  # round robin
             merchants.new.append(merchants.new.pop(0))
             return Target(merchants.new[-1])
+        if kind in KEYS:
+            assert merchants.keyed is not None
+            key_id = self._keys_to_revoke.pop() if kind == "revoke_api_key" else ""
+            return Target(merchants.keyed, other_id=key_id)
+        if kind in _SUSPENSIONS:
+            return Target(shop, self._users_to_change[kind].pop())
         if kind == "change_api_key":
             assert merchants.rotator is not None
             return Target(merchants.rotator)
@@ -431,6 +449,10 @@ class Clients:
     def trigger(self, trigger: Trigger) -> None:
         """Run a trigger's operation, and sometimes a random one beside it."""
         if trigger.kind == "new_customer" and not self._users_without_customer:
+            return
+        if trigger.kind in _SUSPENSIONS and not self._users_to_change[trigger.kind]:
+            return
+        if trigger.kind == "revoke_api_key" and not self._keys_to_revoke:
             return
         if trigger.kind == "remove_card" and not self._cards_to_remove:
             return

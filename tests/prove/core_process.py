@@ -75,6 +75,7 @@ DUMPED = (
     "authorize_credentials",
     "idempotency_records",
     "businesses",
+    "api_keys",
     "recurring_jobs",
     "recurring_occurrences",
     "recurring_logs",

@@ -33,6 +33,8 @@ _DECISIONS: Final = (
     "operator.clear",
     "operator.erase",
     "operator.release",
+    "operator.start",
+    "operator.stop",
     "payments.resolve",
     "payments.retry",
     "refunds.resolve",
@@ -40,11 +42,6 @@ _DECISIONS: Final = (
     "sealing.reseal",
 )
 """An operator sees whether one was recorded, and repeats it."""
-_ACTIONS_WITHOUT_OPERATION: Final = (
-    *("CreateApiKey", "RevokeApiKey"),
-    *("SuspendUser", "ReactivateUser"),
-)
-"""Actions that no operation of a scenario calls yet. They commit once, as all others here."""
 _VERB_OF_METHOD: Final = {
     "charge": "charge",
     "save_card": "save_card",
@@ -89,7 +86,6 @@ def actions() -> list[str]:
         for method in mutating_actions().values()
         if not method.keeps_own_idempotency_record
         and method.descriptor.containing_service.name != "RecurringService"
-        and method.descriptor.name not in _ACTIONS_WITHOUT_OPERATION
     ]
 
 

@@ -16,6 +16,7 @@ from tests.prove.triggers import Trigger
 
 ADDS = ("add_stripe", "add_authorize")
 MODIFIES = frozenset({"modify_business", "modify_stripe", "modify_authorize"})
+KEYS = frozenset({"create_api_key", "revoke_api_key"})
 
 
 class Merchants:
@@ -30,6 +31,7 @@ class Merchants:
         self.accounts = Accounts(account, f"authorize:{self.login_id}")
         self.shop = Caller(Credentials())
         self.modified: Caller | None = None
+        self.keyed: Caller | None = None
         self.rotator: Caller | None = None
         self.new: list[Caller] = []
         self.poison: Poison | None = None
@@ -57,6 +59,7 @@ class Merchants:
             self.poison = Poison(self._environment, await self.register("poisoned"))
             await self.poison.set_up()
         self.modified = await self.register("modified") if kinds & MODIFIES else None
+        self.keyed = await self.register("keyed") if kinds & KEYS else None
         self.new = [self.modified] if self.modified else []
         self.rotator = await self.register("rotator") if "change_api_key" in kinds else None
 
@@ -106,5 +109,5 @@ class Merchants:
 
     def ids(self) -> Collection[str]:
         """Return the ids of all of them."""
-        known = (self.shop, *self.new, self.modified, self.rotator)
+        known = (self.shop, *self.new, self.modified, self.keyed, self.rotator)
         return list(dict.fromkeys(caller.business_id for caller in known if caller))

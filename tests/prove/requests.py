@@ -55,8 +55,8 @@ class Target:
     card_id: str = ""
     """Of a saved card to change."""
     other_id: str = ""
-    """The receiver of a transfer, the hold to close, the job whose cycle is retried, or the
-    gateway's customer to import."""
+    """The receiver of a transfer, the hold to close, the job whose cycle is retried, the
+    gateway's customer to import, or the API key to revoke."""
 
 
 Builder = Callable[[int, Target], Any]
@@ -265,6 +265,24 @@ def _change_api_key(number: int, target: Target) -> Any:
     return business_pb2.ChangeApiKeyRequest()
 
 
+def _create_api_key(number: int, target: Target) -> Any:
+    return business_pb2.CreateApiKeyRequest(
+        name=f"op {number}", scopes=[business_pb2.API_KEY_SCOPE_READ]
+    )
+
+
+def _revoke_api_key(number: int, target: Target) -> Any:
+    return business_pb2.RevokeApiKeyRequest(key_id=target.other_id)
+
+
+def _suspend_user(number: int, target: Target) -> Any:
+    return users_pb2.SuspendUserRequest(user_id=target.user_id)
+
+
+def _reactivate_user(number: int, target: Target) -> Any:
+    return users_pb2.ReactivateUserRequest(user_id=target.user_id)
+
+
 def _add_stripe(number: int, target: Target) -> Any:
     return credentials_pb2.AddStripeCredentialsRequest(
         credentials=credentials_pb2.AddStripeCredentialsRequest.Credentials(
@@ -416,6 +434,10 @@ BUILDERS: dict[str, Builder] = {
     "register": _register,
     "modify_business": _modify_business,
     "change_api_key": _change_api_key,
+    "create_api_key": _create_api_key,
+    "revoke_api_key": _revoke_api_key,
+    "suspend_user": _suspend_user,
+    "reactivate_user": _reactivate_user,
     "add_stripe": _add_stripe,
     "modify_stripe": _modify_stripe,
     "add_authorize": _add_authorize,

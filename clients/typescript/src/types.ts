@@ -926,6 +926,12 @@ export interface RevokeApiKeyResult {
 export interface AddStripeCredentialsFields {
   /** The credentials to store. */
   readonly credentials: AddStripeCredentials;
+  /**
+   * Whether to ask Stripe first whether it accepts the secret key, and lets it act for
+   * `account_id`. If not, or if Stripe gives no clear answer, nothing is stored. The
+   * publishable key and the webhook secret cannot be verified.
+   */
+  readonly verify?: boolean | undefined;
 }
 
 /** Response of `add_stripe_credentials`. */
@@ -940,6 +946,13 @@ export interface AddStripeCredentialsResult {
 export interface ModifyStripeCredentialsFields {
   /** The credentials to update. */
   readonly credentials: ModifyStripeCredentials;
+  /**
+   * Whether to ask Stripe first whether it accepts the secret key, and lets it act for
+   * `account_id`. If not, or if Stripe gives no clear answer, nothing is stored. The
+   * publishable key and the webhook secret cannot be verified. What the request leaves out
+   * is verified as stored.
+   */
+  readonly verify?: boolean | undefined;
 }
 
 /** Response of `modify_stripe_credentials`. */
@@ -954,6 +967,12 @@ export interface ModifyStripeCredentialsResult {
 export interface AddAuthorizeCredentialsFields {
   /** The credentials to store. */
   readonly credentials: AddAuthorizeCredentials;
+  /**
+   * Whether to ask Authorize.Net first whether it accepts the login id and the transaction
+   * key. If not, or if it gives no clear answer, nothing is stored. The signature key
+   * cannot be verified.
+   */
+  readonly verify?: boolean | undefined;
 }
 
 /** Response of `add_authorize_credentials`. */
@@ -968,6 +987,12 @@ export interface AddAuthorizeCredentialsResult {
 export interface ModifyAuthorizeCredentialsFields {
   /** The credentials to update. */
   readonly credentials: ModifyAuthorizeCredentials;
+  /**
+   * Whether to ask Authorize.Net first whether it accepts the login id and the transaction
+   * key. If not, or if it gives no clear answer, nothing is stored. The signature key
+   * cannot be verified. What the request leaves out is verified as stored.
+   */
+  readonly verify?: boolean | undefined;
 }
 
 /** Response of `modify_authorize_credentials`. */

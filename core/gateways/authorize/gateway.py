@@ -32,6 +32,7 @@ from core.gateways.authorize.responses import (
     check_captured,
     check_voided,
     listed_transactions,
+    ok_answer,
     outcome_of_charge,
     outcome_of_refund,
     outcome_of_transaction,
@@ -90,6 +91,17 @@ class FoundCharge:
 
 class AuthorizeGateway(AuthorizeCustomers):
     """The Gateway of Authorize.Net, with one pool of connections for all businesses."""
+
+    async def check_account(self, account: Account) -> None:
+        """Check that the login id and the transaction key belong together.
+
+        By authenticateTestRequest: https://developer.authorize.net/api/reference/index.html.
+
+        Raises:
+            GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
+        """
+        request = built(requests.authenticate, account)
+        ok_answer(await self._call(account, request, self._deadline()), account)
 
     async def charge(self, account: Account, charge: GatewayCharge) -> ChargeOutcome:
         """Charge a saved card; sends once.

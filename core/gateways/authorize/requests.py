@@ -308,6 +308,12 @@ def unsettled_transactions(account: Account, page: int) -> Request:
 
 
 @_checked
+def authenticate(account: Account) -> Request:
+    """Build the request that only checks the account's keys."""
+    return _authenticated(account, contract.authenticateTestRequest(), "authenticateTest")
+
+
+@_checked
 def transaction_details(account: Account, transaction_id: str) -> Request:
     """Build the read of one transaction."""
     request = contract.getTransactionDetailsRequest(transId=transaction_id)

@@ -146,6 +146,24 @@ class StripeGateway:
         self._slots.clear()
         self._clients.clear()
 
+    async def check_account(self, account: Account) -> None:
+        """Check that the keys may list payment intents, as all follow-up of charges does.
+
+        https://docs.stripe.com/keys: Stripe refuses a revoked key, and a restricted one or an
+        account that lacks the permission, when a call needs it.
+
+        Raises:
+            GatewayError: GatewayRefused, GatewayUnavailable or GatewayUnknown.
+        """
+        service = self._client(account).v1.payment_intents
+        response = await self._send(
+            account, lambda: service.list_async({"limit": 1}), self._deadline()
+        )
+        if isinstance(response, Failure):
+            raise error_of(response, account)
+        if response.get("object") != "list":
+            raise GatewayUnknown("Stripe gave no clear answer.")
+
     async def create_customer(
         self, account: Account, *, user_id: str, name: str, email: str, gateway_key: str
     ) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from google.protobuf.message import Message
+from google.type import money_pb2
 from sqlalchemy import text
 
 from core.business.known_callers import LIFETIME_SECONDS
@@ -24,6 +25,7 @@ from nivisco.payments.v1 import (
     credentials_pb2,
     types_pb2,
     users_pb2,
+    wallet_pb2,
 )
 from rpc.client import CoreClient
 from rpc.errors import CoreError
@@ -209,13 +211,13 @@ async def until_replaced(url: str, credentials: Credentials) -> None:
     await engine.dispose()
 
 
-def stripe(env: types_pb2.Env.ValueType, **more: str) -> Message:
+def stripe(env: types_pb2.Env.ValueType, idempotency_key: str | None = None) -> Message:
     word = types_pb2.Env.Name(env).removeprefix("ENV_").lower()
     return credentials_pb2.AddStripeCredentialsRequest(
         credentials=credentials_pb2.AddStripeCredentialsRequest.Credentials(
             env=env, stripe_secret_key=f"sk_{word}_a", stripe_public_key=f"pk_{word}_a"
         ),
-        **more,
+        idempotency_key=idempotency_key,
     )
 
 
@@ -323,3 +325,33 @@ async def test_sqlite_has_one_core_which_waits_for_nobody(tmp_path: Path) -> Non
         assert not await core.admits(business.credentials, user_id)
         renewed = dataclasses.replace(business, credentials=with_key(answer))
         await renewed.call(stripe(types_pb2.ENV_LIVE))
+
+
+async def test_a_stop_is_answered_when_no_core_begins_what_is_stopped(cores: Cores) -> None:
+    """A wallet is debited by what a core knows of its caller."""
+    credit = wallet_pb2.AddWalletFundsRequest(
+        user_id=cores.user_id, amount=money_pb2.Money(currency_code="USD", units=1)
+    )
+    request = operator_pb2.StopPaymentsRequest(
+        scope=operator_pb2.StopScope(what=operator_pb2.STOPPABLE_EVERYTHING),
+        decided_by="ops",
+        reason="r",
+    )
+
+    async def reason(core: Core) -> str | None:
+        try:
+            await Business(core.client, cores.credentials).call(credit)
+        except CoreError as error:
+            return error.reason
+        return None
+
+    stopping = cores.here.start(OPERATOR, request)
+    await cores.here.clock.until_sleeping()
+    assert await reason(cores.here) == "PAYMENTS_STOPPED"
+    assert await reason(cores.there) is None
+    assert not stopping.done()
+    for core in (cores.here, cores.there):
+        await core.clock.advance(PASSED_SECONDS)
+    await stopping
+    for core in (cores.here, cores.there):
+        assert await reason(core) == "PAYMENTS_STOPPED"

@@ -29,6 +29,7 @@ SMALL = {
     "authorize_credentials",
     "businesses",
     "keyring_canaries",
+    "stops",
     "stripe_credentials",
     "test_clocks",
 }

@@ -16,6 +16,7 @@ from core.database.schema import (
     recurring_jobs,
     recurring_occurrences,
     refunds,
+    stops,
     stripe_credentials,
     users,
     wallet_holds,
@@ -983,6 +984,30 @@ CASES = [
         (record("P-FUND", expires_at=LONG_AGO),),
         "expired_records",
         of("key", "key:p-fund", "expired and is still there", **shown("expires_at")),
+        verdict=Verdict.WARNING,
+    ),
+    Case(
+        "payments that are stopped",
+        (
+            insert(stops).values(
+                business_id="B",
+                gateway="*",
+                what="charges",
+                stopped_at=LONG_AGO,
+                stopped_by="ops",
+                reason="r",
+            ),
+        ),
+        "stops",
+        {
+            "business_id": "B",
+            "what": "charges",
+            "gateway": "*",
+            "stopped_by": "ops",
+            "reason": "r",
+            "stopped_at": f"{LONG_AGO:%Y-%m-%d %H:%M:%S}",
+            "problem": "is stopped by an operator",
+        },
         verdict=Verdict.WARNING,
     ),
     # What belongs to something else.

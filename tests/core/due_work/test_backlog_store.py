@@ -56,6 +56,7 @@ async def add_payment(database: Database, number: int, age: timedelta, **changes
 async def test_an_empty_database_has_no_backlog(database: Database) -> None:
     backlog = await backlog_of(database)
     assert backlog.due == backlog.set_aside == dict.fromkeys(TABLES, NOTHING)
+    assert backlog.stops == {"charges": 0, "recurring": 0, "everything": 0}
     assert backlog.open_payments == dict.fromkeys(("running", "unknown", "not_sent"), NOTHING)
 
 

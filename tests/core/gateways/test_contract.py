@@ -15,6 +15,9 @@ from core.gateways.gateway import (
     Declined,
     Gateway,
     GatewayCharge,
+    GatewayRefused,
+    GatewayUnavailable,
+    GatewayUnknown,
     HeldForReview,
     NotSent,
     Refused,
@@ -344,6 +347,34 @@ async def test_wrong_credentials_are_refused(
     assert "key" in outcome.message
     assert account.secret_key not in outcome.message
     assert await contract.charged(sandbox) == []
+
+
+async def test_an_account_is_checked_by_its_keys(
+    sandbox: Sandbox, contract: Contract, running: Gateway
+) -> None:
+    account = contract.wrong_account
+    await sandbox.control("POST", "keys", {"key": STRIPE.wrong_account.secret_key, "revoked": True})
+    keys = {"api_login_id": account.login_id, "transaction_key": account.secret_key}
+    await sandbox.control("POST", "authorize/keys", keys)
+    await running.check_account(contract.account)
+    with pytest.raises(GatewayRefused) as refused:
+        await running.check_account(account)
+    assert account.secret_key not in refused.value.message
+
+
+async def test_an_account_is_not_checked_where_nobody_is(contract: Contract) -> None:
+    async with contract.at(f"http://127.0.0.1:{stripe.closed_port()}") as down:
+        with pytest.raises(GatewayUnavailable):
+            await down.check_account(contract.account)
+
+
+async def test_an_account_is_not_checked_by_a_page(contract: Contract) -> None:
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(text="<html>Welcome.</html>", content_type="text/html")
+
+    async with stripe.serving(answer) as url, contract.at(url) as gateway:
+        with pytest.raises(GatewayUnknown):
+            await gateway.check_account(contract.account)
 
 
 async def test_another_business_cannot_charge_the_customer(

@@ -92,7 +92,7 @@ async def test_a_charge_is_not_sent_again_once_its_look_up_has_begun(
         account = await shop.credentials.account(
             transaction, payment.business_id, payment.gateway, payment.env
         )
-        started = await attempts.resume(transaction, payment, account, is_suspended=False)
+        started = await attempts.resume(transaction, payment, account, may_send=True)
     assert started.step is ResumeStep.LOOK_UP_AND_SEND
     await suspend(shop, who)
     with pytest.raises(Refusal, match="not known yet"):

@@ -19,6 +19,7 @@ from core.recurring.occurrence_states import (
     before_charge,
 )
 from core.recurring.store import Job, Occurrence
+from core.stops import payments_stopped
 
 NOW = datetime(2024, 3, 1, 8, tzinfo=UTC)
 OCCURRENCE = Occurrence(
@@ -83,9 +84,16 @@ SUBMITTED = payment("pending", "unknown")
 NOT_SENT = payment("pending", "not_sent")
 
 
-def attempt(row: Any, *, job: str = "active", number: int = 1, after: timedelta = EARLY) -> Attempt:
+def attempt(
+    row: Any,
+    *,
+    job: str = "active",
+    number: int = 1,
+    after: timedelta = EARLY,
+    catch_up: str = "latest",
+) -> Attempt:
     occurrence = replace(OCCURRENCE, attempt=number)
-    return Attempt(replace(JOB, status=job), occurrence, row, NOW + after)
+    return Attempt(replace(JOB, status=job, catch_up=catch_up), occurrence, row, NOW + after)
 
 
 def word(transition: Transition | None) -> str:
@@ -131,6 +139,14 @@ def word(transition: Transition | None) -> str:
         (replace(attempt(SUBMITTED), suspended="user"), "check later"),
         (replace(attempt(payment("succeeded")), suspended="user"), "succeeded"),
         (replace(attempt(None, job="paused"), suspended="user"), "skip"),
+        (replace(attempt(None), is_stopped=True), "check later"),
+        (replace(attempt(NOT_SENT), is_stopped=True), "check later"),
+        (replace(attempt(None, after=LATE), is_stopped=True), "skipped"),
+        (replace(attempt(None, after=LATE, catch_up="all"), is_stopped=True), "check later"),
+        (replace(attempt(SUBMITTED), is_stopped=True), "charge"),
+        (replace(attempt(payment("succeeded")), is_stopped=True), "succeeded"),
+        (replace(attempt(None, job="paused"), is_stopped=True), "skip"),
+        (replace(attempt(None), is_stopped=True, suspended="user"), "skipped"),
     ],
 )
 def test_before_a_charge_the_state_decides(state: Attempt, expected: str) -> None:
@@ -152,6 +168,11 @@ def test_before_a_charge_the_state_decides(state: Attempt, expected: str) -> Non
         (attempt(NOT_SENT), UNAVAILABLE, "check later"),
         (attempt(NOT_SENT, after=LATE), UNAVAILABLE, "failed"),
         (attempt(None), None, "check later"),
+        (attempt(None), payments_stopped(), "check later"),
+        (attempt(SUBMITTED), payments_stopped(), "check later"),
+        (attempt(None, after=LATE), payments_stopped(), "skipped"),
+        (attempt(None, after=LATE, catch_up="all"), payments_stopped(), "check later"),
+        (attempt(None, job="paused"), payments_stopped(), "skip"),
     ],
 )
 def test_after_a_charge_the_state_and_the_response_decide(

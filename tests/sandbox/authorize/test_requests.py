@@ -96,12 +96,14 @@ async def test_any_key_is_accepted_until_revoked(sandbox: Sandbox) -> None:
     customer_id, card_id = await customer_with_card(sandbox)
     body = {"api_login_id": LOGIN, "transaction_key": KEY}
     assert (await sandbox.control("POST", "authorize/keys", body))[0] == 201
-    assert (await send(sandbox, UNSETTLED)).code == "E00007"
+    for request in (UNSETTLED, "authenticateTestRequest"):
+        assert (await send(sandbox, request)).code == "E00007"
     inner = charge_xml(customer_id, card_id)
     again = await send(sandbox, "createTransactionRequest", inner, key="AnotherKey123456")
     assert again.code == "I00001"
     await sandbox.control("POST", "authorize/keys", {**body, "revoked": False})
-    assert (await send(sandbox, UNSETTLED)).code == "I00001"
+    for request in (UNSETTLED, "authenticateTestRequest"):
+        assert (await send(sandbox, request)).code == "I00001"
 
 
 async def test_accounts_are_isolated(sandbox: Sandbox) -> None:

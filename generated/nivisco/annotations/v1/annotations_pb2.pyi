@@ -60,6 +60,30 @@ KEY_SCOPE_ADMIN: KeyScope.ValueType  # 5
 """Changes the business, its API keys or its gateway credentials."""
 Global___KeyScope: _TypeAlias = KeyScope  # noqa: Y015
 
+class _MoneyMovement:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MoneyMovementEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MoneyMovement.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MONEY_MOVEMENT_UNSPECIFIED: _MoneyMovement.ValueType  # 0
+    """It moves none, or gives it back."""
+    MONEY_MOVEMENT_GATEWAY: _MoneyMovement.ValueType  # 1
+    """At one gateway, which the use case knows and which it asks about."""
+    MONEY_MOVEMENT_WALLET: _MoneyMovement.ValueType  # 2
+    """In wallets."""
+
+class MoneyMovement(_MoneyMovement, metaclass=_MoneyMovementEnumTypeWrapper):
+    """Where an action moves money of users, so that operators can stop it."""
+
+MONEY_MOVEMENT_UNSPECIFIED: MoneyMovement.ValueType  # 0
+"""It moves none, or gives it back."""
+MONEY_MOVEMENT_GATEWAY: MoneyMovement.ValueType  # 1
+"""At one gateway, which the use case knows and which it asks about."""
+MONEY_MOVEMENT_WALLET: MoneyMovement.ValueType  # 2
+"""In wallets."""
+Global___MoneyMovement: _TypeAlias = MoneyMovement  # noqa: Y015
+
 class _ServiceScope:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -100,6 +124,7 @@ class Action(_message.Message):
     KEEPS_OWN_IDEMPOTENCY_RECORD_FIELD_NUMBER: _builtins.int
     SCOPE_FIELD_NUMBER: _builtins.int
     ALLOWED_WHILE_SUSPENDED_FIELD_NUMBER: _builtins.int
+    MOVES_MONEY_FIELD_NUMBER: _builtins.int
     admin_only: _builtins.bool
     """Whether only the admin business may call the action."""
     keeps_own_idempotency_record: _builtins.bool
@@ -113,6 +138,8 @@ class Action(_message.Message):
     """Whether a suspended business may call the action although its scope is KEY_SCOPE_CHARGE: it
     ends what was begun, and takes no money.
     """
+    moves_money: Global___MoneyMovement.ValueType
+    """Where the action moves money."""
     def __init__(
         self,
         *,
@@ -120,10 +147,11 @@ class Action(_message.Message):
         keeps_own_idempotency_record: _builtins.bool = ...,
         scope: Global___KeyScope.ValueType = ...,
         allowed_while_suspended: _builtins.bool = ...,
+        moves_money: Global___MoneyMovement.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["admin_only", b"admin_only", "allowed_while_suspended", b"allowed_while_suspended", "keeps_own_idempotency_record", b"keeps_own_idempotency_record", "scope", b"scope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admin_only", b"admin_only", "allowed_while_suspended", b"allowed_while_suspended", "keeps_own_idempotency_record", b"keeps_own_idempotency_record", "moves_money", b"moves_money", "scope", b"scope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -69,9 +69,15 @@ class AddStripeCredentialsRequest(_message.Message):
 
     CREDENTIALS_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    VERIFY_FIELD_NUMBER: _builtins.int
     idempotency_key: _builtins.str
     """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
     within 24 hours returns the first response.
+    """
+    verify: _builtins.bool
+    """Whether to ask Stripe first whether it accepts the secret key, and lets it act for `account_id`.
+    If not, or if Stripe gives no clear answer, nothing is stored. The publishable key and the
+    webhook secret cannot be verified.
     """
     @_builtins.property
     def credentials(self) -> Global___AddStripeCredentialsRequest.Credentials:
@@ -82,10 +88,11 @@ class AddStripeCredentialsRequest(_message.Message):
         *,
         credentials: Global___AddStripeCredentialsRequest.Credentials | None = ...,
         idempotency_key: _builtins.str | None = ...,
+        verify: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "credentials", b"credentials", "idempotency_key", b"idempotency_key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "credentials", b"credentials", "idempotency_key", b"idempotency_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "credentials", b"credentials", "idempotency_key", b"idempotency_key", "verify", b"verify"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__idempotency_key: _TypeAlias = _typing.Literal["idempotency_key"]  # noqa: Y015
     _WhichOneofArgType__idempotency_key: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key"]  # noqa: Y015
@@ -181,9 +188,15 @@ class ModifyStripeCredentialsRequest(_message.Message):
     CREDENTIALS_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    VERIFY_FIELD_NUMBER: _builtins.int
     idempotency_key: _builtins.str
     """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
     within 24 hours returns the first response.
+    """
+    verify: _builtins.bool
+    """Whether to ask Stripe first whether it accepts the secret key, and lets it act for `account_id`.
+    If not, or if Stripe gives no clear answer, nothing is stored. The publishable key and the
+    webhook secret cannot be verified. What the request leaves out is verified as stored.
     """
     @_builtins.property
     def credentials(self) -> Global___ModifyStripeCredentialsRequest.Credentials:
@@ -202,10 +215,11 @@ class ModifyStripeCredentialsRequest(_message.Message):
         credentials: Global___ModifyStripeCredentialsRequest.Credentials | None = ...,
         idempotency_key: _builtins.str | None = ...,
         update_mask: _field_mask_pb2.FieldMask | None = ...,
+        verify: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "credentials", b"credentials", "idempotency_key", b"idempotency_key", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "credentials", b"credentials", "idempotency_key", b"idempotency_key", "update_mask", b"update_mask"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "credentials", b"credentials", "idempotency_key", b"idempotency_key", "update_mask", b"update_mask", "verify", b"verify"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__idempotency_key: _TypeAlias = _typing.Literal["idempotency_key"]  # noqa: Y015
     _WhichOneofArgType__idempotency_key: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key"]  # noqa: Y015
@@ -285,9 +299,14 @@ class AddAuthorizeCredentialsRequest(_message.Message):
 
     CREDENTIALS_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    VERIFY_FIELD_NUMBER: _builtins.int
     idempotency_key: _builtins.str
     """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
     within 24 hours returns the first response.
+    """
+    verify: _builtins.bool
+    """Whether to ask Authorize.Net first whether it accepts the login id and the transaction key. If
+    not, or if it gives no clear answer, nothing is stored. The signature key cannot be verified.
     """
     @_builtins.property
     def credentials(self) -> Global___AddAuthorizeCredentialsRequest.Credentials:
@@ -298,10 +317,11 @@ class AddAuthorizeCredentialsRequest(_message.Message):
         *,
         credentials: Global___AddAuthorizeCredentialsRequest.Credentials | None = ...,
         idempotency_key: _builtins.str | None = ...,
+        verify: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "credentials", b"credentials", "idempotency_key", b"idempotency_key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "credentials", b"credentials", "idempotency_key", b"idempotency_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "credentials", b"credentials", "idempotency_key", b"idempotency_key", "verify", b"verify"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__idempotency_key: _TypeAlias = _typing.Literal["idempotency_key"]  # noqa: Y015
     _WhichOneofArgType__idempotency_key: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key"]  # noqa: Y015
@@ -389,9 +409,15 @@ class ModifyAuthorizeCredentialsRequest(_message.Message):
     CREDENTIALS_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    VERIFY_FIELD_NUMBER: _builtins.int
     idempotency_key: _builtins.str
     """Idempotency key, 1 to 64 printable ASCII characters. Repeating the request with the same key
     within 24 hours returns the first response.
+    """
+    verify: _builtins.bool
+    """Whether to ask Authorize.Net first whether it accepts the login id and the transaction key. If
+    not, or if it gives no clear answer, nothing is stored. The signature key cannot be verified.
+    What the request leaves out is verified as stored.
     """
     @_builtins.property
     def credentials(self) -> Global___ModifyAuthorizeCredentialsRequest.Credentials:
@@ -411,10 +437,11 @@ class ModifyAuthorizeCredentialsRequest(_message.Message):
         credentials: Global___ModifyAuthorizeCredentialsRequest.Credentials | None = ...,
         idempotency_key: _builtins.str | None = ...,
         update_mask: _field_mask_pb2.FieldMask | None = ...,
+        verify: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "credentials", b"credentials", "idempotency_key", b"idempotency_key", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "credentials", b"credentials", "idempotency_key", b"idempotency_key", "update_mask", b"update_mask"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "credentials", b"credentials", "idempotency_key", b"idempotency_key", "update_mask", b"update_mask", "verify", b"verify"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__idempotency_key: _TypeAlias = _typing.Literal["idempotency_key"]  # noqa: Y015
     _WhichOneofArgType__idempotency_key: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key"]  # noqa: Y015

@@ -222,6 +222,14 @@ ROWS = OLD_ROWS | {
         "findings": "[]",
         "decided_at": NOW,
     },
+    "stops": {
+        "business_id": "*",
+        "gateway": "stripe",
+        "what": "charges",
+        "stopped_at": NOW,
+        "stopped_by": "ana",
+        "reason": "r",
+    },
 }
 """A row for each table of this version's schema."""
 

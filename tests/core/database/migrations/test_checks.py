@@ -115,6 +115,8 @@ IMPOSSIBLE: dict[str, dict[str, object]] = {
     "ck_recurring_occurrences_status_is_known": {"status": "done"},
     "ck_recurring_logs_attempt_is_not_negative": {"attempt": -1},
     "ck_recurring_logs_status_is_known": {"status": "open"},
+    "ck_stops_gateway_is_known": {"gateway": "wallet"},
+    "ck_stops_what_is_known": {"what": "refunds"},
     "ck_test_clocks_env_is_known": {"env": "LIVE"},
     "ck_test_clocks_ahead_is_not_negative": {"ahead_microseconds": -1},
     "ck_decisions_subject_is_known": {"subject": "card"},
