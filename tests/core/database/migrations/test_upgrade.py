@@ -167,6 +167,21 @@ async def test_a_downgrade_can_be_upgraded_again(
     assert await migrate(database) == head_revision()
 
 
+async def test_a_constraint_that_a_killed_migration_left_unchecked_is_validated(
+    empty_postgresql: str,
+) -> None:
+    database = Database(empty_postgresql)
+    await migrate(database)
+    added = "ALTER TABLE users ADD CONSTRAINT ck_users_later CHECK (name <> '') NOT VALID"
+    async with database.transaction() as transaction:
+        await transaction.connection.run(added)
+    await migrate(database)
+    async with database.transaction() as transaction:
+        query = text("SELECT bool_and(convalidated) FROM pg_constraint")
+        assert await transaction.connection.scalar(query)
+    await database.close()
+
+
 @pytest.mark.parametrize("count", [2, 5])
 async def test_concurrent_migrations_of_an_empty_database_all_succeed(
     empty_postgresql: str, count: int
