@@ -1,5 +1,6 @@
 """Migrates a database to this version's schema, and checks which schema it has."""
 
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -11,12 +12,13 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import ProgrammingError
 
 from core.database.schema import metadata
-from core.database.transactions import Database, DatabaseUnavailableError
+from core.database.transactions import Database, DatabaseUnavailableError, DeadlockError
 
 _HAS_REVISION = {
     "postgresql": text("SELECT to_regclass('alembic_version') IS NOT NULL"),
     "sqlite": text("SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'"),
 }
+_TRIES = 5
 _REVISION = text("SELECT version_num FROM alembic_version")
 _NOT_VALIDATED = text("""
     SELECT class.relname, constr.conname FROM pg_constraint AS constr
@@ -47,6 +49,9 @@ def _revisions() -> tuple[str, ...]:
 async def migrate(database: Database) -> str:
     """Run the missing revisions in one transaction, and return the newest.
 
+    Revisions lock tables in another order than requests do. A migration that PostgreSQL ends for a
+    deadlock with one has changed nothing, and is tried up to 5 times.
+
     On PostgreSQL, constraints that a revision adds as NOT VALID apply to all writes once it
     commits. The rows from before are checked after it, each constraint in a transaction whose lock
     admits readers and writers (postgresql.org/docs/current/sql-altertable.html, VALIDATE). What a
@@ -56,6 +61,13 @@ async def migrate(database: Database) -> str:
         DatabaseUnavailableError: the database does not answer, has a newer schema or tables of
             another application, or the role lacks a permission.
     """
+    for _ in range(_TRIES - 1):
+        with suppress(DeadlockError):
+            return await _migrate(database)
+    return await _migrate(database)
+
+
+async def _migrate(database: Database) -> str:
     try:
         async with database.migration() as connection:
             revision = await connection.run_sync(_upgrade)
