@@ -58,8 +58,15 @@ def seconds(
     return found
 
 
-def count(environ: Mapping[str, str], name: str, default: int, *, most: int = 1_000_000) -> int:
-    """Return the whole number in the setting `name`, from 1 to `most`.
+def count(
+    environ: Mapping[str, str],
+    name: str,
+    default: int,
+    *,
+    least: int = 1,
+    most: int = 1_000_000,
+) -> int:
+    """Return the whole number in the setting `name`, from `least` to `most`.
 
     Raises:
         ValueError: it is not such a number; the message names the setting.
@@ -67,6 +74,6 @@ def count(environ: Mapping[str, str], name: str, default: int, *, most: int = 1_
     text = environ.get(name)
     if not text:
         return default
-    if not (text.isascii() and text.isdecimal() and 0 < int(text[:10]) <= most):
-        raise ValueError(f"{name} is not a whole number from 1 to {most}")
+    if not (text.isascii() and text.isdecimal() and least <= int(text[:10]) <= most):
+        raise ValueError(f"{name} is not a whole number from {least} to {most}")
     return int(text)

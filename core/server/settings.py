@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from core.database.engines import POSTGRESQL_CONNECTIONS, POSTGRESQL_LIST_CONNECTIONS
+from core.payments.event_rules import EVENT_AGE_DAYS, EVENT_AGE_DAYS_MIN
 from core.security.keyring import Keyring
 from core.security.kms import KmsError, kms_of
 from rpc.certificates import MutualTlsFiles, mutual_tls_files
@@ -47,6 +48,10 @@ class CoreSettings:
     """The same, of connections that only lists use."""
     test_clock: bool = False
     """Whether test clocks can advance the time of TEST jobs."""
+    keep_answers_days: int = 1
+    """How long idempotency keys are remembered; 1 is what the reference promises."""
+    keep_ignored_events_days: int = EVENT_AGE_DAYS
+    """How long gateway events are kept on which no payment depends."""
     metrics: tuple[str, int] | None = None
     """Host and port of health and metrics; None: they are not served."""
 
@@ -96,6 +101,14 @@ class CoreSettings:
                 environ, "NIVISCO_DATABASE_LIST_POOL", POSTGRESQL_LIST_CONNECTIONS, most=1000
             ),
             test_clock=environ.get("NIVISCO_TEST_CLOCK", "") == "1",
+            keep_answers_days=count(environ, "NIVISCO_KEEP_ANSWERS_DAYS", 1, most=30),
+            keep_ignored_events_days=count(
+                environ,
+                "NIVISCO_KEEP_IGNORED_EVENTS_DAYS",
+                EVENT_AGE_DAYS,
+                least=EVENT_AGE_DAYS_MIN,
+                most=3650,
+            ),
             metrics=metrics_address(environ),
         )
         if settings.authorize_settle_seconds <= settings.gateway_timeout_seconds:

@@ -1788,3 +1788,80 @@ class ReactivateBusinessResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReactivateBusinessResponse: _TypeAlias = ReactivateBusinessResponse  # noqa: Y015
+
+@_typing.final
+class Kept(_message.Message):
+    """What is kept for some time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    DUE_COUNT_FIELD_NUMBER: _builtins.int
+    OLDEST_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """`idempotency_records` or `ignored_events`."""
+    days: _builtins.int
+    """For how many days, by the core's settings."""
+    due_count: _builtins.int
+    """How many are older, and are deleted by the next look of a core."""
+    @_builtins.property
+    def oldest(self) -> _timestamp_pb2.Timestamp:
+        """When the oldest of these was stored. Unset: none is older."""
+
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        days: _builtins.int = ...,
+        due_count: _builtins.int = ...,
+        oldest: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["oldest", b"oldest"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "due_count", b"due_count", "kind", b"kind", "oldest", b"oldest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Kept: _TypeAlias = Kept  # noqa: Y015
+
+@_typing.final
+class ShowRetentionRequest(_message.Message):
+    """Request for ShowRetention."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShowRetentionRequest: _TypeAlias = ShowRetentionRequest  # noqa: Y015
+
+@_typing.final
+class ShowRetentionResponse(_message.Message):
+    """Response for ShowRetention."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEPT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def kept(self) -> _containers.RepeatedCompositeFieldContainer[Global___Kept]:
+        """What is deleted once it is old."""
+
+    def __init__(
+        self,
+        *,
+        kept: _abc.Iterable[Global___Kept] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kept", b"kept"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShowRetentionResponse: _TypeAlias = ShowRetentionResponse  # noqa: Y015

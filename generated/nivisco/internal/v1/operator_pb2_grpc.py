@@ -105,6 +105,11 @@ class OperatorServiceStub:
                 request_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ReactivateBusinessRequest.SerializeToString,
                 response_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ReactivateBusinessResponse.FromString,
                 _registered_method=True)
+        self.ShowRetention = channel.unary_unary(
+                '/nivisco.internal.v1.OperatorService/ShowRetention',
+                request_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ShowRetentionRequest.SerializeToString,
+                response_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ShowRetentionResponse.FromString,
+                _registered_method=True)
 
 
 class OperatorServiceServicer:
@@ -218,6 +223,13 @@ class OperatorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ShowRetention(self, request, context):
+        """Returns what the cores delete once it is old, and how much of it is due. Deletes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperatorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -290,6 +302,11 @@ def add_OperatorServiceServicer_to_server(servicer, server):
                     servicer.ReactivateBusiness,
                     request_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ReactivateBusinessRequest.FromString,
                     response_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ReactivateBusinessResponse.SerializeToString,
+            ),
+            'ShowRetention': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShowRetention,
+                    request_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ShowRetentionRequest.FromString,
+                    response_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ShowRetentionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -671,6 +688,33 @@ class OperatorService:
             '/nivisco.internal.v1.OperatorService/ReactivateBusiness',
             nivisco_dot_internal_dot_v1_dot_operator__pb2.ReactivateBusinessRequest.SerializeToString,
             nivisco_dot_internal_dot_v1_dot_operator__pb2.ReactivateBusinessResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShowRetention(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.internal.v1.OperatorService/ShowRetention',
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.ShowRetentionRequest.SerializeToString,
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.ShowRetentionResponse.FromString,
             options,
             channel_credentials,
             insecure,

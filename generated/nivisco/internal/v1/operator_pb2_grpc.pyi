@@ -76,6 +76,8 @@ class OperatorServiceStub:
     """Suspends a business, or changes the reason. No core charges for it when this is answered."""
     ReactivateBusiness: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ReactivateBusinessRequest, _operator_pb2.ReactivateBusinessResponse]
     """Ends the suspension of a business."""
+    ShowRetention: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ShowRetentionRequest, _operator_pb2.ShowRetentionResponse]
+    """Returns what the cores delete once it is old, and how much of it is due. Deletes nothing."""
 
 @_typing.type_check_only
 class OperatorServiceAsyncStub(OperatorServiceStub):
@@ -125,6 +127,8 @@ class OperatorServiceAsyncStub(OperatorServiceStub):
     """Suspends a business, or changes the reason. No core charges for it when this is answered."""
     ReactivateBusiness: _aio.UnaryUnaryMultiCallable[_operator_pb2.ReactivateBusinessRequest, _operator_pb2.ReactivateBusinessResponse]  # type: ignore[assignment]
     """Ends the suspension of a business."""
+    ShowRetention: _aio.UnaryUnaryMultiCallable[_operator_pb2.ShowRetentionRequest, _operator_pb2.ShowRetentionResponse]  # type: ignore[assignment]
+    """Returns what the cores delete once it is old, and how much of it is due. Deletes nothing."""
 
 class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
     """Serves the operator's command line while the core holds the database."""
@@ -255,5 +259,13 @@ class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.ReactivateBusinessResponse, _abc.Awaitable[_operator_pb2.ReactivateBusinessResponse]]:
         """Ends the suspension of a business."""
+
+    @_abc_1.abstractmethod
+    def ShowRetention(
+        self,
+        request: _operator_pb2.ShowRetentionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ShowRetentionResponse, _abc.Awaitable[_operator_pb2.ShowRetentionResponse]]:
+        """Returns what the cores delete once it is old, and how much of it is due. Deletes nothing."""
 
 def add_OperatorServiceServicer_to_server(servicer: OperatorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
