@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -162,7 +162,7 @@ class Load:
 
     def _request(self, key: str) -> Any:
         user_id = self.random.choice(self.users)
-        make: Callable[..., Any] = self.random.choice([fund_request, charge_request, _debit])
+        make: Any = self.random.choice([fund_request, charge_request, _debit])
         return make(user_id, self.random.randint(1, 9), description=key, idempotency_key=key)
 
     async def send(self, key: str, client: CoreClient) -> bool:
