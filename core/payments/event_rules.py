@@ -34,10 +34,6 @@ HELD_OR_CHARGED: Final = CHARGED | {"authorized"}
 """Statuses of a payment whose charge did what was requested, whatever came after."""
 UNDECIDED: Final = frozenset((FactKind.REQUIRES_ACTION, FactKind.HELD, FactKind.AUTHORIZED))
 """States of a payment that was neither charged nor released, and still may be."""
-EVENT_AGE_DAYS = 90
-"""How long events are kept on which no payment depends, by default."""
-EVENT_AGE_DAYS_MIN = 30
-"""Stripe's CLI resends events for so long (docs.stripe.com/webhooks), and they count as known."""
 EVENT_LIFE: Final = timedelta(days=3)
 """How long an event waits for its payment; the gateways repeat deliveries for as long."""
 SETTLED_AFTER: Final = timedelta(days=3)

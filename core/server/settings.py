@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from core.database.engines import POSTGRESQL_CONNECTIONS, POSTGRESQL_LIST_CONNECTIONS
-from core.payments.event_rules import EVENT_AGE_DAYS, EVENT_AGE_DAYS_MIN
 from core.security.keyring import Keyring
 from core.security.kms import KmsError, kms_of
 from rpc.certificates import MutualTlsFiles, mutual_tls_files
@@ -15,6 +14,9 @@ DEFAULT_LISTEN = "127.0.0.1:50051"
 STRIPE_URL = "https://api.stripe.com"
 AUTHORIZE_URLS = {"TEST": "https://apitest.authorize.net", "LIVE": "https://api.authorize.net"}
 SCOPES = ("scheduler", "webhooks", "operator")
+EVENTS_DAYS = 90
+EVENTS_DAYS_MIN = 30
+"""Stripe's CLI resends events for so long (docs.stripe.com/webhooks), and they count as known."""
 _MIN_TOKEN_CHARACTERS = 32
 _MAX_SECONDS = 3600
 
@@ -50,7 +52,7 @@ class CoreSettings:
     """Whether test clocks can advance the time of TEST jobs."""
     keep_answers_days: int = 1
     """How long idempotency keys are remembered; 1 is what the reference promises."""
-    keep_ignored_events_days: int = EVENT_AGE_DAYS
+    keep_ignored_events_days: int = EVENTS_DAYS
     """How long gateway events are kept on which no payment depends."""
     metrics: tuple[str, int] | None = None
     """Host and port of health and metrics; None: they are not served."""
@@ -105,8 +107,8 @@ class CoreSettings:
             keep_ignored_events_days=count(
                 environ,
                 "NIVISCO_KEEP_IGNORED_EVENTS_DAYS",
-                EVENT_AGE_DAYS,
-                least=EVENT_AGE_DAYS_MIN,
+                EVENTS_DAYS,
+                least=EVENTS_DAYS_MIN,
                 most=3650,
             ),
             metrics=metrics_address(environ),

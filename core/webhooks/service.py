@@ -36,7 +36,6 @@ from core.gateways.gateway import Account, GatewayError, GatewayRefused
 from core.gateways.stripe import events as stripe_events
 from core.payments import event_store
 from core.payments import store as payments_store
-from core.payments.event_rules import EVENT_AGE_DAYS
 from core.payments.event_store import Source
 from core.payments.transitions import Transitions
 from core.security.secrets import Secret
@@ -44,6 +43,8 @@ from core.security.secrets import Secret
 logger = logging.getLogger("core.webhooks")
 
 SignatureAge: TypeAlias = Callable[[bytes, str, str, datetime], timedelta | None]
+IGNORED_LIFE = timedelta(days=90)
+"""How long ignored events are kept, unless the settings say otherwise."""
 REAP_SECONDS = 60.0
 REAP_BATCH = 500
 _NO_SECRETS = (("", Secret(token_hex(32))),)
@@ -74,7 +75,7 @@ class WebhooksService:
         transitions: Transitions,
         lookups: Mapping[str, EventLookup],
         cards: CardFollower,
-        ignored_events_life: timedelta = timedelta(days=EVENT_AGE_DAYS),
+        ignored_events_life: timedelta = IGNORED_LIFE,
     ) -> None:
         """Store events in `database`; verify them with the businesses' `credentials`.
 

@@ -9,11 +9,10 @@ from sqlalchemy import insert, select
 from core.database.schema import businesses, webhook_events
 from core.database.transactions import Database
 from core.payments import event_store
-from core.payments.event_rules import EVENT_AGE_DAYS
 from core.webhooks import service as webhooks_service
-from core.webhooks.service import WebhooksService
+from core.webhooks.service import IGNORED_LIFE, WebhooksService
 
-AGE = timedelta(days=EVENT_AGE_DAYS)
+AGE = IGNORED_LIFE
 SECOND = timedelta(seconds=1)
 
 
