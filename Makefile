@@ -91,6 +91,7 @@ prove: install ## kill cores at every failpoint, then compare the books (PROVE_M
 	$(PY) -m tests.prove
 	STORY_DELIVERIES=10000 $(PY) -m pytest -q tests/core/webhooks/test_stories.py
 	CROWD_PLANS=25 CROWD_SEED=$$$$ $(PY) -m pytest -q tests/prove/test_crowd.py
+	$(PY) -m tests.upgrades.together
 	CONCURRENT_REFUNDS=1000 $(PY) -m pytest -q tests/core/refunds/test_refund.py -k concurrent
 
 deploy-test: install ## build the image's tree from the package index, and run it (needs root)

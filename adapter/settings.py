@@ -80,7 +80,7 @@ class AdapterSettings:
                 environ,
                 "NIVISCO_LIMIT_ADDRESS_FAILURES",
                 default.credential_failures_per_minute,
-                allow_zero=True,
+                least=0,
             ),
             tls=key_pair_files(environ, "NIVISCO_TLS_CERTIFICATE_FILE", "NIVISCO_TLS_KEY_FILE"),
             trusted_proxies=read_networks(

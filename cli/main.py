@@ -24,6 +24,7 @@ _COMMANDS = {
     "payments": "cli.payments:payments",
     "refunds": "cli.refunds:refunds",
     "queue": "cli.set_aside:queue",
+    "retention": "cli.retention:retention",
     "secrets": "cli.sealing:secrets",
     "user": "cli.user:user",
     "business": "cli.business:business",

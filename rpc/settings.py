@@ -63,10 +63,10 @@ def count(
     name: str,
     default: int,
     *,
+    least: int = 1,
     most: int = 1_000_000,
-    allow_zero: bool = False,
 ) -> int:
-    """Return the whole number in the setting `name`, from 1 (or 0 if allowed) to `most`.
+    """Return the whole number in the setting `name`, from `least` to `most`.
 
     Raises:
         ValueError: it is not such a number; the message names the setting.
@@ -74,7 +74,6 @@ def count(
     text = environ.get(name)
     if not text:
         return default
-    least = 0 if allow_zero else 1
     if not (text.isascii() and text.isdecimal() and least <= int(text[:10]) <= most):
         raise ValueError(f"{name} is not a whole number from {least} to {most}")
     return int(text)

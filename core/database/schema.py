@@ -997,6 +997,12 @@ webhook_events = Table(
         "env",
     ),
     Index("ix_webhook_events_business_id_payment_id", "business_id", "payment_id"),
+    Index(
+        "ix_webhook_events_ignored",
+        "received_at",
+        sqlite_where=text("state = 'ignored'"),
+        postgresql_where=text("state = 'ignored'"),
+    ),
     *_due_work("webhook_events", "look_at", "gateway"),
 )
 

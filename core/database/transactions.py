@@ -51,6 +51,7 @@ MIGRATION_LOCK = 0x4E49_564A
 MIGRATION_LOCK_SECONDS = 10
 """How long a migration waits for a table lock; queries behind it wait as long."""
 _NOT_PERMITTED = "42501"
+_DEADLOCK = "40P01"
 _LOCK_NOT_AVAILABLE = "55P03"
 _QUERY_CANCELED = "57014"
 _DATABASE_ERRORS = (DBAPIError, OSError)  # TimeoutError is an OSError
@@ -68,6 +69,10 @@ class DatabaseUnavailableError(Exception):
 
 class LockTimeoutError(DatabaseUnavailableError):
     """Another transaction held a lock for longer than LOCK_SECONDS."""
+
+
+class DeadlockError(DatabaseUnavailableError):
+    """PostgreSQL ended the transaction, because another one and it waited for each other."""
 
 
 class ListTimeoutError(DatabaseUnavailableError):
@@ -507,6 +512,8 @@ def _unavailable(
     """Return the error of callers; it is `timed_out` if time ran out but for a lock."""
     if _has_state(error, _LOCK_NOT_AVAILABLE):
         return LockTimeoutError(_reason(error))
+    if _has_state(error, _DEADLOCK):
+        return DeadlockError(_reason(error))
     is_timeout = isinstance(error, TimeoutError) or _has_state(error, _QUERY_CANCELED)
     return (timed_out if is_timeout else DatabaseUnavailableError)(_reason(error))
 

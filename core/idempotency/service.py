@@ -40,6 +40,7 @@ from core.idempotency.same_request import (
 from core.security.keyring import Keyring, sealing_key_id
 
 KEY_LIFE = timedelta(hours=24)
+"""How long an idempotency key is remembered at least: the reference promises it."""
 UNKEYED_LIFE = timedelta(hours=1)
 """Lifetime of a record without a key: it only shows whether its transaction committed."""
 REAP_SECONDS = 10.0
@@ -53,8 +54,14 @@ _FINGERPRINT_PURPOSE = "idempotency"
 class Idempotency:
     """The records of all businesses."""
 
-    def __init__(self, database: Database, keyring: Keyring) -> None:
-        """Store records in `database`, fingerprinted and sealed with `keyring`."""
+    def __init__(
+        self, database: Database, keyring: Keyring, longer: timedelta = timedelta()
+    ) -> None:
+        """Store records in `database`, fingerprinted and sealed with `keyring`.
+
+        Those of keys are remembered for `longer` than KEY_LIFE.
+        """
+        self._longer = longer
         self._database = database
         self._keyring = keyring
 
@@ -197,7 +204,7 @@ class Idempotency:
             payment_id,
             _answer_columns(self._sealed(key, answer)),
             # A caller that was answered 504 all day must still learn the outcome.
-            expires_at=transaction.now + KEY_LIFE,
+            expires_at=transaction.now + KEY_LIFE + self._longer,
         )
         if await set_answer(replaced=None) or answer.is_refusal:
             return
@@ -341,7 +348,8 @@ class Idempotency:
             "payment_id": payment_id,
             **_answer_columns(sealed_answer),
             "created_at": transaction.now,
-            "expires_at": transaction.now + (KEY_LIFE if call.is_keyed else UNKEYED_LIFE),
+            "expires_at": transaction.now
+            + (KEY_LIFE + self._longer if call.is_keyed else UNKEYED_LIFE),
         }
 
     def _fingerprint(self, content: bytes, *, business_id: str, key_id: str) -> str:

@@ -216,6 +216,17 @@ async def expired(transaction: Transaction, limit: int) -> list[RecordKey]:
     return [(row.business_id, row.key) for row in rows]
 
 
+async def count_expired(transaction: Transaction) -> tuple[int, datetime | None]:
+    """Return how many records `expired` would return without a limit, and the oldest's creation."""
+    rows = await transaction.connection.execute(
+        select(func.count(), func.min(records.c.created_at)).where(
+            records.c.expires_at <= transaction.now, _IS_CLOSED
+        )
+    )
+    count, oldest = rows.one()
+    return count, oldest
+
+
 async def delete_many(transaction: Transaction, keys: Collection[RecordKey]) -> None:
     """Delete the records with these keys."""
     connection = transaction.connection

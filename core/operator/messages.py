@@ -11,7 +11,7 @@ from core.gateways.events import Fact
 from core.messages import enum_value, enum_word, env_value, gateway_value, gateway_word, timestamp
 from core.money import Amount, money_message, stored_exponent
 from core.operator.erasure import Erased
-from core.operator.service import Shown, ShownRefund
+from core.operator.service import Kept, Shown, ShownRefund
 from core.operator.store import Cycle, StoredEvent, Work
 from core.payments.decision_rules import Decision, Subject
 from core.payments.evidence import Finding
@@ -112,6 +112,16 @@ def set_aside_message(row: SetAside) -> pb.SetAside:
         id=row.id,
         error=row.error,
         set_aside_at=timestamp(row.since),
+    )
+
+
+def kept_message(kept: Kept) -> pb.Kept:
+    """Return the message of what is kept for some time."""
+    return pb.Kept(
+        kind=kept.kind,
+        days=kept.days,
+        due_count=kept.due_count,
+        oldest=timestamp(kept.oldest) if kept.oldest else None,
     )
 
 

@@ -3,17 +3,18 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from core.database.transactions import Database, Transaction
 from core.due_work import store as due_store
 from core.due_work.store import TABLES, DueTable, SetAside
 from core.errors import InvalidFields
 from core.idempotency.service import has_payment_answer
+from core.idempotency.store import count_expired
 from core.ids import new_decision_id
 from core.operator import store
 from core.operator.store import Cycle, StoredEvent, Work
-from core.payments import decision_store
+from core.payments import decision_store, event_store
 from core.payments import store as payments_store
 from core.payments.decision_rules import Action, Decision, Subject, only_business
 from core.payments.decisions import Decisions, Operator
@@ -63,13 +64,37 @@ class Shown:
     asked_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long what may be deleted is kept."""
+
+    answers_days: int
+    ignored_events_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is kept for some time, and how much of it the cores delete next."""
+
+    kind: str
+    days: int
+    due_count: int
+    oldest: datetime | None
+    """When the oldest of it was stored; None: nothing is due."""
+
+
 class OperatorService:
     """The use cases."""
 
     def __init__(
-        self, database: Database, decisions: Decisions, refund_decisions: RefundDecisions
+        self,
+        database: Database,
+        decisions: Decisions,
+        refund_decisions: RefundDecisions,
+        retention: Retention,
     ) -> None:
         """Read from `database`, and ask gateways with the decisions' use cases."""
+        self._retention = retention
         self._database = database
         self._decisions = decisions
         self._refund_decisions = refund_decisions
@@ -142,6 +167,18 @@ class OperatorService:
         """Return rows that are set aside, the first one first."""
         async with self._database.read() as transaction:
             return await due_store.all_set_aside(transaction, limit)
+
+    async def kept(self) -> list[Kept]:
+        """Return what the cores delete once it is old; nothing is deleted for this."""
+        days = self._retention
+        async with self._database.listing() as transaction:
+            answers = await count_expired(transaction)
+            before = transaction.now - timedelta(days=days.ignored_events_days)
+            events = await event_store.count_ignored(transaction, before)
+        return [
+            Kept("idempotency_records", days.answers_days, *answers),
+            Kept("ignored_events", days.ignored_events_days, *events),
+        ]
 
     async def release(
         self, kind: str, row_id: str, business_id: str | None, operator: Operator

@@ -12,6 +12,7 @@ from core.operator.erasure import Erasure
 from core.operator.messages import (
     decision_message,
     erased_message,
+    kept_message,
     key_use_message,
     set_aside_message,
     shown_message,
@@ -107,6 +108,12 @@ class OperatorServicer(operator_pb2_grpc.OperatorServiceServicer):
             payment=payment_message(decided.payment),
             decision=decision_message(decided.decision, decided.payment.currency),
         )
+
+    async def ShowRetention(
+        self, request: pb.ShowRetentionRequest, context: object
+    ) -> pb.ShowRetentionResponse:
+        """Return what is deleted once it is old."""
+        return pb.ShowRetentionResponse(kept=map(kept_message, await self._service.kept()))
 
     async def ListSetAside(
         self, request: pb.ListSetAsideRequest, context: object

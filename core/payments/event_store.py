@@ -6,9 +6,20 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import String, and_, bindparam, select, union_all, update
+from sqlalchemy import (
+    String,
+    and_,
+    bindparam,
+    delete,
+    func,
+    literal_column,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
+from core.database.bulk_sql import one_of
 from core.database.schema import webhook_events as events
 from core.database.transactions import Transaction
 from core.due_work.rules import Key, PermanentError, pause_after
@@ -74,6 +85,44 @@ _EVENTS = union_all(
     ),
 ).order_by("occurred_at", "event_id")
 """Events of a payment by our id, and by the gateway's id those that carry only that one."""
+
+
+_KEY = (events.c.business_id, events.c.gateway, events.c.env, events.c.event_id)
+_IS_OLD_AND_IGNORED = and_(
+    # The word itself: for a parameter no database can use the index of ignored events alone.
+    events.c.state == literal_column("'ignored'"),
+    events.c.received_at < bindparam("received_before"),
+)
+"""Events on which nothing stored depends: no history, no check of a payment, no wait."""
+_OLD_AND_IGNORED = (
+    select(*_KEY)
+    .where(_IS_OLD_AND_IGNORED)
+    .order_by(events.c.received_at)
+    .limit(bindparam("at_most"))
+    .with_for_update(skip_locked=True)
+)
+_COUNT_OLD_AND_IGNORED = select(func.count(), func.min(events.c.received_at)).where(
+    _IS_OLD_AND_IGNORED
+)
+
+
+async def delete_ignored(transaction: Transaction, received_before: datetime, limit: int) -> int:
+    """Delete up to `limit` ignored events that are older, oldest first, and return how many."""
+    connection = transaction.connection
+    parameters = {"received_before": received_before, "at_most": limit}
+    found = [tuple(row) for row in await connection.execute(_OLD_AND_IGNORED, parameters)]
+    if found:
+        await connection.execute(delete(events).where(one_of(connection, _KEY, found)))
+    return len(found)
+
+
+async def count_ignored(
+    transaction: Transaction, received_before: datetime
+) -> tuple[int, datetime | None]:
+    """Return how many events `delete_ignored` would delete, and when the oldest was received."""
+    rows = await transaction.fetch(_COUNT_OLD_AND_IGNORED, {"received_before": received_before})
+    count, oldest = rows.one()
+    return count, oldest
 
 
 async def insert_event(transaction: Transaction, source: Source, event: Event) -> bool:

@@ -45,7 +45,7 @@ from core.idempotency.service import REAP_SECONDS, Idempotency
 from core.keys.servicer import KeysServicer
 from core.metrics import GATEWAY_CALL_SECONDS, LIMITED, REQUEST_SECONDS, WALLET_BATCH_MOVEMENTS
 from core.operator.erasure import Erasure
-from core.operator.service import OperatorService
+from core.operator.service import OperatorService, Retention
 from core.operator.servicer import OperatorServicer
 from core.payments.attempts import RENEW_SECONDS
 from core.payments.decisions import Decisions
@@ -84,6 +84,7 @@ from core.wallet.receivables import Receivables
 from core.wallet.service import WalletService
 from core.wallet.servicer import WalletServicer
 from core.wallet.transfers import Transfers
+from core.webhooks.service import REAP_SECONDS as EVENTS_REAP_SECONDS
 from core.webhooks.service import WebhooksService
 from core.webhooks.servicer import WebhooksServicer
 from nivisco.internal.v1 import operator_pb2
@@ -225,7 +226,9 @@ def _make_services(
 ) -> _Services:
     gateways: dict[str, Gateway] = {"stripe": stripe, "authorize": authorize}
     credentials = CredentialsService(database, settings.keyring, known_callers)
-    idempotency = Idempotency(database, settings.keyring)
+    idempotency = Idempotency(
+        database, settings.keyring, timedelta(days=settings.keep_answers_days - 1)
+    )
     transitions = Transitions(idempotency, [CycleFollower(JobClock(settings.test_clock))])
     settle_time = timedelta(seconds=settings.authorize_settle_seconds)
     return _Services(
@@ -260,6 +263,7 @@ def _make_services(
             transitions,
             {"stripe": stripe, "authorize": authorize},
             CardFollower(database, credentials, gateways),
+            timedelta(days=settings.keep_ignored_events_days),
         ),
         holds=Holds(database),
     )
@@ -272,7 +276,12 @@ def _make_pipeline(
     monotonic_clock: MonotonicClock,
 ) -> Pipeline:
     doctor = DoctorService(database, key_ids=settings.keyring.keys)
-    operator = OperatorService(database, services.decisions, services.refund_decisions)
+    operator = OperatorService(
+        database,
+        services.decisions,
+        services.refund_decisions,
+        Retention(settings.keep_answers_days, settings.keep_ignored_events_days),
+    )
     job_clock = JobClock(settings.test_clock)
     execution = Execution(database, services.payments, job_clock)
     wallet_batch = WalletBatch(database, services.idempotency)
@@ -383,6 +392,7 @@ async def _serve(
     tasks = asyncio.gather(
         due_work.run(stop),
         every(REAP_SECONDS, services.idempotency.reap, "reap_idempotency_records", stop),
+        every(EVENTS_REAP_SECONDS, services.webhooks.reap, "reap_ignored_events", stop),
         *(
             [every(BACKLOG_SECONDS, gauges.read_backlog, "read_backlog", stop)]
             if settings.metrics

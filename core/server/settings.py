@@ -24,6 +24,9 @@ DEFAULT_LISTEN = "127.0.0.1:50051"
 STRIPE_URL = "https://api.stripe.com"
 AUTHORIZE_URLS = {"TEST": "https://apitest.authorize.net", "LIVE": "https://api.authorize.net"}
 SCOPES = ("scheduler", "webhooks", "operator")
+EVENTS_DAYS = 90
+EVENTS_DAYS_MIN = 30
+"""Stripe's CLI resends events for so long (docs.stripe.com/webhooks), and they count as known."""
 _MIN_TOKEN_CHARACTERS = 32
 _MAX_SECONDS = 3600
 _MAX_WINDOW = 30 * 24 * 3600
@@ -58,6 +61,10 @@ class CoreSettings:
     """The same, of connections that only lists use."""
     test_clock: bool = False
     """Whether test clocks can advance the time of TEST jobs."""
+    keep_answers_days: int = 1
+    """How long idempotency keys are remembered; 1 is what the reference promises."""
+    keep_ignored_events_days: int = EVENTS_DAYS
+    """How long gateway events are kept on which no payment depends."""
     metrics: tuple[str, int] | None = None
     """Host and port of health and metrics; None: they are not served."""
     card_testing: CardTestingLimits = DEFAULT_LIMITS
@@ -112,10 +119,18 @@ class CoreSettings:
                 environ, "NIVISCO_DATABASE_LIST_POOL", POSTGRESQL_LIST_CONNECTIONS, most=1000
             ),
             test_clock=environ.get("NIVISCO_TEST_CLOCK", "") == "1",
+            keep_answers_days=count(environ, "NIVISCO_KEEP_ANSWERS_DAYS", 1, most=30),
+            keep_ignored_events_days=count(
+                environ,
+                "NIVISCO_KEEP_IGNORED_EVENTS_DAYS",
+                EVENTS_DAYS,
+                least=EVENTS_DAYS_MIN,
+                most=3650,
+            ),
             metrics=metrics_address(environ),
             card_testing=_card_testing(environ),
             credential_failures_per_minute=count(
-                environ, "NIVISCO_LIMIT_ADDRESS_FAILURES", PER_MINUTE, allow_zero=True
+                environ, "NIVISCO_LIMIT_ADDRESS_FAILURES", PER_MINUTE, least=0
             ),
             business_limits=_business_limits(environ),
         )
@@ -135,7 +150,7 @@ def _card_testing(environ: Mapping[str, str]) -> CardTestingLimits:
     return CardTestingLimits(
         timedelta(seconds=window),
         *(
-            count(environ, name, value, most=CARD_ATTEMPTS_MAX, allow_zero=True)
+            count(environ, name, value, least=0, most=CARD_ATTEMPTS_MAX)
             for name, value in (
                 ("NIVISCO_LIMIT_USER_DECLINES", default.user_declines),
                 ("NIVISCO_LIMIT_CARD_DECLINES", default.card_declines),

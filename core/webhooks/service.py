@@ -43,6 +43,10 @@ from core.security.secrets import Secret
 logger = logging.getLogger("core.webhooks")
 
 SignatureAge: TypeAlias = Callable[[bytes, str, str, datetime], timedelta | None]
+IGNORED_LIFE = timedelta(days=90)
+"""How long ignored events are kept, unless the settings say otherwise."""
+REAP_SECONDS = 60.0
+REAP_BATCH = 500
 _NO_SECRETS = (("", Secret(token_hex(32))),)
 """Tried where there are none, so that the response time does not reveal known business ids."""
 _FORMATS: Mapping[str, ModuleType] = {"stripe": stripe_events, "authorize": authorize_events}
@@ -71,11 +75,14 @@ class WebhooksService:
         transitions: Transitions,
         lookups: Mapping[str, EventLookup],
         cards: CardFollower,
+        ignored_events_life: timedelta = IGNORED_LIFE,
     ) -> None:
         """Store events in `database`; verify them with the businesses' `credentials`.
 
-        `lookups` are by the gateway's name. `cards` follows what events tell of cards.
+        `lookups` are by the gateway's name. `cards` follows what events tell of cards. Ignored
+        events are deleted after `ignored_events_life`.
         """
+        self._ignored_events_life = ignored_events_life
         self._database = database
         self._credentials = credentials
         self._transitions = transitions
@@ -136,6 +143,19 @@ class WebhooksService:
             },
         )
         return not is_new
+
+    async def reap(self) -> None:
+        """Delete ignored events that are old, in transactions of up to 500.
+
+        All other events stay: from them a payment's state and history are computed.
+        """
+        while await self._reap_some() == REAP_BATCH:
+            pass
+
+    async def _reap_some(self) -> int:
+        async with self._database.transaction("webhooks.reap") as transaction:
+            before = transaction.now - self._ignored_events_life
+            return await event_store.delete_ignored(transaction, before, REAP_BATCH)
 
     async def look(self, key: Key) -> None:
         """Apply or look up a waiting event that is due, as core.due_work asks."""

@@ -56,6 +56,7 @@ POLLING = (
     "payments.sweep",
     "refunds.sweep",
     "idempotency.reap",
+    "webhooks.reap",
     "webhooks.take_due",
     "recurring.claim",
 )

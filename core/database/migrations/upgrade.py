@@ -1,5 +1,6 @@
 """Migrates a database to this version's schema, and checks which schema it has."""
 
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -11,13 +12,20 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import ProgrammingError
 
 from core.database.schema import metadata
-from core.database.transactions import Database, DatabaseUnavailableError
+from core.database.transactions import Database, DatabaseUnavailableError, DeadlockError
 
 _HAS_REVISION = {
     "postgresql": text("SELECT to_regclass('alembic_version') IS NOT NULL"),
     "sqlite": text("SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'"),
 }
+_TRIES = 5
 _REVISION = text("SELECT version_num FROM alembic_version")
+_NOT_VALIDATED = text("""
+    SELECT class.relname, constr.conname FROM pg_constraint AS constr
+    JOIN pg_class AS class ON class.oid = constr.conrelid
+    WHERE NOT constr.convalidated AND constr.connamespace = current_schema()::regnamespace
+    ORDER BY 1, 2
+""")
 
 
 def _config() -> Config:
@@ -41,18 +49,40 @@ def _revisions() -> tuple[str, ...]:
 async def migrate(database: Database) -> str:
     """Run the missing revisions in one transaction, and return the newest.
 
+    Revisions lock tables in another order than requests do. A migration that PostgreSQL ends for a
+    deadlock with one has changed nothing, and is tried up to 5 times.
+
+    On PostgreSQL, constraints that a revision adds as NOT VALID apply to all writes once it
+    commits. The rows from before are checked after it, each constraint in a transaction whose lock
+    admits readers and writers (postgresql.org/docs/current/sql-altertable.html, VALIDATE). What a
+    kill leaves, the next call checks.
+
     Raises:
         DatabaseUnavailableError: the database does not answer, has a newer schema or tables of
             another application, or the role lacks a permission.
     """
+    for _ in range(_TRIES - 1):
+        with suppress(DeadlockError):
+            return await _migrate(database)
+    return await _migrate(database)
+
+
+async def _migrate(database: Database) -> str:
     try:
         async with database.migration() as connection:
-            return await connection.run_sync(_upgrade)
+            revision = await connection.run_sync(_upgrade)
+            unchecked = await connection.run_sync(_not_validated)
+        for table, constraint in unchecked:
+            async with database.migration() as connection:
+                await connection.execute(
+                    text(f'ALTER TABLE "{table}" VALIDATE CONSTRAINT "{constraint}"')
+                )
     except ProgrammingError as error:
         raise DatabaseUnavailableError(
             f"the database refuses the migration: {str(error.orig).splitlines()[0]}; "
             "the role has to own the schema"
         ) from error
+    return revision
 
 
 async def check_schema(database: Database) -> None:
@@ -94,6 +124,14 @@ def _upgrade(connection: Connection) -> str:
 
 def _current(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
+
+
+def _not_validated(connection: Connection) -> list[tuple[str, str]]:
+    """Return table and name of our constraints that were not checked for the rows from before."""
+    if connection.dialect.name != "postgresql":
+        return []
+    rows = connection.execute(_NOT_VALIDATED)
+    return [(table, name) for table, name in rows if table in metadata.tables]
 
 
 def _refuse_unknown(current: str) -> None:

@@ -822,15 +822,27 @@ class StripeGateway:
         """Return the pool. It stores no cookies: they would mix merchants."""
         if self._http is None:
             trusted = ssl.create_default_context(cafile=stripe.ca_bundle_path)
+            tracing = aiohttp.TraceConfig()
+            tracing.on_request_redirect.append(_refuse_redirect)
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(ssl=trusted, limit=CONNECTIONS_MAX),
                 cookie_jar=aiohttp.DummyCookieJar(),
+                trace_configs=[tracing],
             )
             timeout = aiohttp.ClientTimeout(
                 total=self._timeout_seconds, connect=self._connect_seconds
             )
             self._http = stripe.AIOHTTPClient(timeout=timeout, session=self._session)
         return self._http
+
+
+async def _refuse_redirect(*_: object) -> None:
+    """Follow no redirect, which the package would: Stripe sends none, and another host answers it.
+
+    Raises:
+        ClientPayloadError: always; the outcome of the call is unknown.
+    """
+    raise aiohttp.ClientPayloadError("a redirect is not followed")
 
 
 def update_params(change: CardChange) -> "PaymentMethodUpdateParams":

@@ -16,6 +16,7 @@ from core.database.schema import metadata
 from core.database.transactions import Database, Transaction
 from core.payments.charge_store import lock_chargeable
 from core.payments.delivery_store import unanswered_payments
+from core.payments.event_store import count_ignored
 from core.wallet.receivable_store import receivable_of_wallet
 from tests.core.database.migrations.rows import NOW, ROWS, write
 from tests.core.database.recording import recorded
@@ -43,6 +44,7 @@ CASES: dict[str, Read] = {
     "uq_cards_one_primary, of a charge": lambda transaction: lock_chargeable(
         transaction, **OF_USER, env="TEST", gateway="stripe", declined_since=NOW
     ),
+    "ix_webhook_events_ignored": lambda transaction: count_ignored(transaction, NOW),
     "ix_wallet_transactions_receivable": lambda transaction: receivable_of_wallet(
         transaction, business_id="B", wallet_id="WAL-1"
     ),
@@ -62,6 +64,11 @@ async def database(database_url: str) -> AsyncIterator[Database]:
             "card_id": f"CRD-{number}",
             "gateway_card_id": f"pm_{number}",
             "is_primary": number == 0,
+        },
+        "webhook_events": lambda number: {
+            "event_id": f"evt_{number}",
+            "state": "applied" if number else "ignored",
+            "look_at": None,
         },
         "wallet_transactions": lambda number: {
             "transaction_id": f"WTX-{number}",

@@ -28,9 +28,9 @@ REFUNDED = Answer(b"charged, and refunded", is_refusal=False)
 class Records:
     """The record of one key, in a database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, longer: timedelta = timedelta()) -> None:
         self._database = database
-        self._idempotency = Idempotency(database, keyring())
+        self._idempotency = Idempotency(database, keyring(), longer)
 
     async def create(self) -> None:
         """Store the record of a call that began a payment."""
@@ -107,6 +107,20 @@ async def test_the_success_of_another_payment_replaces_nothing(record: Records) 
     await record.keep(DECLINED)
     await record.keep(CHARGED, payment_id="PAY-2")
     assert await record.replayed() == DECLINED
+
+
+async def test_answers_are_kept_for_as_long_as_is_set(
+    database_url: str, clock: ShiftedClock
+) -> None:
+    database = Database(database_url, clock)
+    record = Records(database, longer=timedelta(days=6))
+    await record.create()
+    await record.keep(CHARGED)
+    clock.ahead += timedelta(days=7, minutes=-1)
+    assert await record.replayed() == CHARGED
+    clock.ahead += timedelta(minutes=2)
+    assert await record.replayed() is None
+    await database.close()
 
 
 async def test_a_late_success_is_kept_for_a_day_from_then_on(

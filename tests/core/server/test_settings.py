@@ -30,6 +30,12 @@ GOOD = {
         ({"NIVISCO_AUTHORIZE_SETTLE_SECONDS": "20"}, "SETTLE_SECONDS must be more than NIVISCO_GA"),
         ({"NIVISCO_DRAIN_SECONDS": "0"}, "NIVISCO_DRAIN_SECONDS is not"),
         ({"NIVISCO_DRAIN_SECONDS": "3601"}, "above 0 and at most 3600"),
+        (
+            {"NIVISCO_KEEP_ANSWERS_DAYS": "0"},
+            "NIVISCO_KEEP_ANSWERS_DAYS is not a whole",
+        ),
+        ({"NIVISCO_KEEP_ANSWERS_DAYS": "31"}, "from 1 to 30"),
+        ({"NIVISCO_KEEP_IGNORED_EVENTS_DAYS": "29"}, "a whole number from 30 to 3650"),
         ({"NIVISCO_LAME_DUCK_SECONDS": "-1"}, "NIVISCO_LAME_DUCK_SECONDS is not"),
         ({"NIVISCO_METRICS": "9464"}, "NIVISCO_METRICS must be host:port"),
         ({"NIVISCO_LAME_DUCK_SECONDS": "x"}, "SECONDS is not a number of seconds from 0"),

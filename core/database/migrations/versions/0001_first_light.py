@@ -1,4 +1,7 @@
-"""Initial schema."""
+"""Initial schema.
+
+Phase: expand.
+"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,7 @@
-"""CHECK constraints on amounts and enums."""
+"""CHECK constraints on amounts and enums.
+
+Phase: contract.
+"""
 
 import sqlalchemy as sa
 from alembic import op

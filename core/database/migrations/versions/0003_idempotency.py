@@ -1,4 +1,7 @@
-"""Idempotency records and leases of attempts, for several cores on one database."""
+"""Idempotency records and leases of attempts, for several cores on one database.
+
+Phase: contract.
+"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,7 @@
-"""Time at which a charge was last sent, because Authorize.Net lists it with a delay."""
+"""Time at which a charge was last sent, because Authorize.Net lists it with a delay.
+
+Phase: expand.
+"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,7 @@
-"""Gateway events, and refunds in payments and wallets."""
+"""Gateway events, and refunds in payments and wallets.
+
+Phase: contract.
+"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,7 @@
-"""Recurring jobs, their occurrences and logs, and test clocks."""
+"""Recurring jobs, their occurrences and logs, and test clocks.
+
+Phase: expand.
+"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,7 @@
-"""Version of the response messages that wrote a stored answer."""
+"""Version of the response messages that wrote a stored answer.
+
+Phase: expand.
+"""
 
 import sqlalchemy as sa
 from alembic import op

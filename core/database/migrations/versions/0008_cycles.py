@@ -1,4 +1,7 @@
-"""The last cycle of a recurring job, and jobs that are set aside with their error."""
+"""The last cycle of a recurring job, and jobs that are set aside with their error.
+
+Phase: expand.
+"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,7 @@
-"""Due work in one form: time of the next look, failed looks, and rows that are set aside."""
+"""Due work in one form: time of the next look, failed looks, and rows that are set aside.
+
+Phase: contract.
+"""
 
 import sqlalchemy as sa
 from alembic import op

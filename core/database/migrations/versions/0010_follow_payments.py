@@ -1,4 +1,7 @@
-"""Payments to cancel at their gateway, their success, and events that contradict their payment."""
+"""Payments to cancel at their gateway, their success, and events that contradict their payment.
+
+Phase: expand.
+"""
 
 import sqlalchemy as sa
 from alembic import op

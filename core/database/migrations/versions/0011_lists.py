@@ -1,4 +1,7 @@
-"""Indexes for the filters of lists."""
+"""Indexes for the filters of lists.
+
+Phase: expand.
+"""
 
 import sqlalchemy as sa
 from alembic import op

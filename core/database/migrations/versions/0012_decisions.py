@@ -1,4 +1,7 @@
-"""Operators' decisions."""
+"""Operators' decisions.
+
+Phase: expand.
+"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,7 @@
-"""Refunds that are requested here, and the events about them."""
+"""Refunds that are requested here, and the events about them.
+
+Phase: expand.
+"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,7 @@
-"""Removed cards, and fingerprints of cards."""
+"""Removed cards, and fingerprints of cards.
+
+Phase: expand.
+"""
 
 import sqlalchemy as sa
 from alembic import op

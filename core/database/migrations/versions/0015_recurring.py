@@ -1,4 +1,7 @@
-"""Since when and why a recurring job is paused, and its dunning."""
+"""Since when and why a recurring job is paused, and its dunning.
+
+Phase: expand.
+"""
 
 import sqlalchemy as sa
 from alembic import op

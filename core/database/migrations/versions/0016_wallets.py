@@ -1,4 +1,7 @@
-"""Transfers between wallets, and holds."""
+"""Transfers between wallets, and holds.
+
+Phase: expand.
+"""
 
 import sqlalchemy as sa
 from alembic import op

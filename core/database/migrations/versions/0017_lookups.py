@@ -1,4 +1,7 @@
-"""The first outcome of payments, for their history, and what users owe."""
+"""The first outcome of payments, for their history, and what users owe.
+
+Phase: expand.
+"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,7 @@
-"""Pairs of strings of users, payments, refunds, recurring jobs and holds, and lists by one pair."""
+"""Pairs of strings of users, payments, refunds, recurring jobs and holds, and lists by one pair.
+
+Phase: expand.
+"""
 
 import sqlalchemy as sa
 from alembic import op

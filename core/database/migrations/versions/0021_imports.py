@@ -1,4 +1,7 @@
-"""An index of the users' customers at the gateways by their ids."""
+"""An index of the users' customers at the gateways by their ids.
+
+Phase: expand.
+"""
 
 from alembic import op
 

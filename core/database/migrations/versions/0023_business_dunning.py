@@ -1,4 +1,7 @@
-"""When the recurring jobs of a business retry cycles, unless they say so themselves."""
+"""When the recurring jobs of a business retry cycles, unless they say so themselves.
+
+Phase: expand.
+"""
 
 import sqlalchemy as sa
 from alembic import op

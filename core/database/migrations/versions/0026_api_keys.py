@@ -1,4 +1,7 @@
-"""Several API keys of a business, each with its scopes."""
+"""Several API keys of a business, each with its scopes.
+
+Phase: expand.
+"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,7 @@
-"""Suspended businesses and users."""
+"""Suspended businesses and users.
+
+Phase: expand.
+"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,7 @@
-"""Which key replaced one that still works."""
+"""Which key replaced one that still works.
+
+Phase: expand.
+"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,6 +1,8 @@
 """Decisions about users, whom operators erase.
 
 Cores of the version before need no stop: they write none, and read them by their subject only.
+
+Phase: expand.
 """
 
 from collections.abc import Sequence

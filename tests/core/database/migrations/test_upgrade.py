@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -12,11 +12,12 @@ from alembic import command
 from sqlalchemy import Connection, bindparam, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.database.migrations import upgrade
 from core.database.migrations.upgrade import check_schema, head_revision, migrate
 from core.database.schema import UtcDateTime, payments, wallets
-from core.database.transactions import Database, DatabaseUnavailableError
+from core.database.transactions import Database, DatabaseUnavailableError, DeadlockError
 from tests.core.database.migrations.rows import NOW, OLD_ROWS, ROWS, write
 
 LATER = NOW + timedelta(hours=1)
@@ -165,6 +166,40 @@ async def test_a_downgrade_can_be_upgraded_again(
     await migrate(database)
     await to_revision(database, "base")
     assert await migrate(database) == head_revision()
+
+
+async def test_a_constraint_that_a_killed_migration_left_unchecked_is_validated(
+    empty_postgresql: str,
+) -> None:
+    database = Database(empty_postgresql)
+    await migrate(database)
+    added = "ALTER TABLE users ADD CONSTRAINT ck_users_later CHECK (name <> '') NOT VALID"
+    async with database.transaction() as transaction:
+        await transaction.connection.run(added)
+    await migrate(database)
+    async with database.transaction() as transaction:
+        query = text("SELECT bool_and(convalidated) FROM pg_constraint")
+        assert await transaction.connection.scalar(query)
+    await database.close()
+
+
+async def test_a_migration_that_ends_in_a_deadlock_is_tried_again(
+    empty_postgresql: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(empty_postgresql)
+    migration, left = database.migration, [DeadlockError("x")] * 4
+
+    def failing() -> AbstractAsyncContextManager[AsyncConnection]:
+        if left:
+            raise left.pop()
+        return migration()
+
+    monkeypatch.setattr(database, "migration", failing)
+    assert await migrate(database) == head_revision()
+    left.extend([DeadlockError("x")] * 5)
+    with pytest.raises(DeadlockError):
+        await migrate(database)
+    await database.close()
 
 
 @pytest.mark.parametrize("count", [2, 5])

@@ -1,0 +1,1 @@
+"""Databases of earlier schemas, which are migrated and go on."""
