@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from cli.call_output import print_json
+from cli.groups import Group
 from cli.operators import (
     by_option,
     call_operator,
@@ -17,7 +18,7 @@ from cli.operators import (
 from nivisco.internal.v1 import operator_pb2 as pb
 
 
-@click.group()
+@click.group(cls=Group)
 def business() -> None:
     """Stop the charges of a business, or let them go on.
 
