@@ -2203,4 +2203,80 @@ final class Client
             [Result\GetRecurringLogsResult::class, 'fromJson']
         );
     }
+
+    /**
+     * Lists the webhooks that gateways sent for the business, newest first, and what each
+     * changed.
+     *
+     * Their bodies are not stored.
+     *
+     * - page: Page number, from 1. Defaults to 1. Must be between 1 and 1000000.
+     * - limit: Number of events on a page, 1 to 100. Defaults to 25.
+     * - from_date: Only events received at or after this time. ISO 8601, in UTC unless it
+     *   has an offset.
+     * - to_date: Only events received at or before this time. A date without a time
+     *   includes that day. ISO 8601, in UTC unless it has an offset.
+     * - payment_id: Only events about this payment. Must be 1 to 64 printable characters
+     *   without spaces.
+     * - state: Only events in this state.
+     * - gateway: Only events of this gateway.
+     * - env: Environment. Defaults to the business's default environment.
+     * - cursor: `next_cursor` of a response to a request with the same filters, in place of
+     *   `page`. New events do not shift its pages. Must be the next_cursor of a response.
+     *
+     * @param array{
+     *     page?: int,
+     *     limit?: int,
+     *     from_date?: string,
+     *     to_date?: string,
+     *     payment_id?: string,
+     *     state?: 'waiting'|'applied'|'contradicting'|'ignored',
+     *     gateway?: 'stripe'|'authorize',
+     *     env?: 'TEST'|'LIVE',
+     *     cursor?: string
+     * } $fields
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function listGatewayEvents(
+        #[\SensitiveParameter]
+        array $fields = []
+    ): Result\ListGatewayEventsResult {
+        return $this->connection->read(
+            'list_gateway_events',
+            $fields,
+            [Result\ListGatewayEventsResult::class, 'fromJson']
+        );
+    }
+
+    /**
+     * Returns what was paid, refunded, credited and debited on each UTC day of at most 92
+     * days, by currency.
+     *
+     * Days on which nothing moved are left out. Sums are exact; the gateways' fees are not
+     * known here and not taken off.
+     *
+     * - from_date: The first day, by its date in UTC. Defaults to 29 days before the last.
+     *   ISO 8601, in UTC unless it has an offset.
+     * - to_date: The last day, at most 91 days after the first. Defaults to today. ISO
+     *   8601, in UTC unless it has an offset.
+     * - env: Environment. Defaults to the business's default environment.
+     *
+     * @param array{
+     *     from_date?: string,
+     *     to_date?: string,
+     *     env?: 'TEST'|'LIVE'
+     * } $fields
+     * @throws ApiException with the errorCode INVALID_FIELDS or one of every action
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function getVolumes(
+        #[\SensitiveParameter]
+        array $fields = []
+    ): Result\GetVolumesResult {
+        return $this->connection->read(
+            'get_volumes',
+            $fields,
+            [Result\GetVolumesResult::class, 'fromJson']
+        );
+    }
 }

@@ -998,4 +998,36 @@ export class Nivisco {
   ): Promise<types.GetRecurringLogsResult> {
     return this.#connection.read("get_recurring_logs", fields, readers.readGetRecurringLogsResult);
   }
+
+  /**
+   * Lists the webhooks that gateways sent for the business, newest first, and what each
+   * changed.
+   *
+   * Their bodies are not stored.
+   *
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async listGatewayEvents(
+    fields: types.ListGatewayEventsFields = {},
+  ): Promise<types.ListGatewayEventsResult> {
+    return this.#connection.read(
+      "list_gateway_events",
+      fields,
+      readers.readListGatewayEventsResult,
+    );
+  }
+
+  /**
+   * Returns what was paid, refunded, credited and debited on each UTC day of at most 92
+   * days, by currency.
+   *
+   * Days on which nothing moved are left out. Sums are exact; the gateways' fees are not
+   * known here and not taken off.
+   *
+   * @throws ApiError with the code INVALID_FIELDS or one of every action.
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async getVolumes(fields: types.GetVolumesFields = {}): Promise<types.GetVolumesResult> {
+    return this.#connection.read("get_volumes", fields, readers.readGetVolumesResult);
+  }
 }

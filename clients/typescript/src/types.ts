@@ -68,6 +68,25 @@ export type RecurringLogStatus =
   | "failed"
   | "skipped";
 
+export type GatewayEventState = "waiting" | "applied" | "contradicting" | "ignored";
+
+export type GatewayEventChange =
+  | "succeeded"
+  | "failed"
+  | "requires_action"
+  | "held"
+  | "authorized"
+  | "canceled"
+  | "voided"
+  | "refunded"
+  | "refund"
+  | "refund_failed"
+  | "disputed"
+  | "dispute_closed"
+  | "card_changed"
+  | "card_removed"
+  | "card_set_up";
+
 /** A business (merchant). */
 export interface Business {
   /** Id of the business: a UUID, or `ADMIN-BUSINESS` for the admin business. */
@@ -801,6 +820,83 @@ export interface RecurringLog {
    * `catch_up` rule skipped.
    */
   readonly attempt: number;
+}
+
+/** A webhook that a gateway sent, reduced to what it is about. */
+export interface GatewayEvent {
+  /** The gateway's id of the event, for example `evt_…`. */
+  readonly eventId: string;
+  /** Gateway that sent it. */
+  readonly gateway: Gateway;
+  /** Environment of the keys that it was signed for. */
+  readonly env: Env;
+  /** Type in the gateway's words, for example `payment_intent.succeeded`. */
+  readonly type: string;
+  /** State of the event. */
+  readonly state: GatewayEventState;
+  /** What it says. Null if nothing here depends on it. */
+  readonly change: GatewayEventChange | null;
+  /** Time at which it happened, as the gateway says. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  readonly occurredAt: string;
+  /** Time at which it was received. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  readonly receivedAt: string;
+  /**
+   * Time at which it was applied or put aside as ignored or contradicting. Null while it
+   * waits, and for events from before this was recorded. `YYYY-MM-DD HH:MM:SS` in UTC.
+   */
+  readonly processedAt: string | null;
+  /** Id of the payment that it is about. Null if there is none here. */
+  readonly paymentId: string | null;
+  /** The gateway's id of the payment. Null if the event has none. */
+  readonly transactionId: string | null;
+  /**
+   * Id of the refund that it is about, if the refund was made with `refund_payment` and the
+   * event carries its id. Null otherwise.
+   */
+  readonly refundId: string | null;
+  /** The gateway's id of the refund that it is about. Null if it is about no single refund. */
+  readonly gatewayRefundId: string | null;
+  /** The gateway's id of the dispute that it is about. Null if it is about none. */
+  readonly disputeId: string | null;
+  /** Id of the saved card that it is about. Null if it is about none that is saved now. */
+  readonly cardId: string | null;
+}
+
+/** What was paid and refunded with cards on one day, through one gateway, in one currency. */
+export interface CardVolume {
+  /** The day in UTC, `YYYY-MM-DD`. */
+  readonly date: string;
+  /** The gateway. */
+  readonly gateway: Gateway;
+  /** Number of payments created on that day whose card was charged, whatever came after. */
+  readonly paymentCount: number;
+  /** Sum of these payments, without refunds taken off. A decimal string. */
+  readonly paymentAmount: string;
+  /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
+  readonly currency: string;
+  /** Number of refunds created with `refund_payment` on that day that succeeded. */
+  readonly refundCount: number;
+  /** Sum of these refunds. A decimal string. */
+  readonly refundAmount: string;
+}
+
+/** What was credited to and debited from all wallets on one day, in one currency. */
+export interface WalletVolume {
+  /** The day in UTC, `YYYY-MM-DD`. */
+  readonly date: string;
+  /**
+   * Number of credits, for example of `fund_customer` and `add_wallet_funds`. A transfer is
+   * a debit of one wallet and a credit of another.
+   */
+  readonly creditCount: number;
+  /** Sum of the credits. A decimal string. */
+  readonly creditAmount: string;
+  /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
+  readonly currency: string;
+  /** Number of debits, for example of `charge_wallet`. */
+  readonly debitCount: number;
+  /** Sum of the debits. A decimal string. */
+  readonly debitAmount: string;
 }
 
 /** Response of `validate_business`. */
@@ -2488,4 +2584,76 @@ export interface GetRecurringLogsResult {
   readonly totalIsEstimate: boolean;
   /** `cursor` of the next page. Null on the last page. */
   readonly nextCursor: string | null;
+}
+
+/** Fields of `list_gateway_events`. */
+export interface ListGatewayEventsFields {
+  /** Page number, from 1. Defaults to 1. Must be between 1 and 1000000. */
+  readonly page?: number | undefined;
+  /** Number of events on a page, 1 to 100. Defaults to 25. */
+  readonly limit?: number | undefined;
+  /** Only events received at or after this time. ISO 8601, in UTC unless it has an offset. */
+  readonly fromDate?: string | undefined;
+  /**
+   * Only events received at or before this time. A date without a time includes that day.
+   * ISO 8601, in UTC unless it has an offset.
+   */
+  readonly toDate?: string | undefined;
+  /** Only events about this payment. Must be 1 to 64 printable characters without spaces. */
+  readonly paymentId?: string | undefined;
+  /** Only events in this state. */
+  readonly state?: GatewayEventState | undefined;
+  /** Only events of this gateway. */
+  readonly gateway?: Gateway | undefined;
+  /** Environment. Defaults to the business's default environment. */
+  readonly env?: Env | undefined;
+  /**
+   * `next_cursor` of a response to a request with the same filters, in place of `page`. New
+   * events do not shift its pages. Must be the next_cursor of a response.
+   */
+  readonly cursor?: string | undefined;
+}
+
+/** Response of `list_gateway_events`. */
+export interface ListGatewayEventsResult {
+  /** Number of events on this page. */
+  readonly count: number;
+  /** Number of events on all pages. */
+  readonly total: number;
+  /** The events of this page. */
+  readonly events: readonly GatewayEvent[];
+  /** Whether `total` is an estimate, because there are more than 10,000 events. */
+  readonly totalIsEstimate: boolean;
+  /** `cursor` of the next page. Null on the last page. */
+  readonly nextCursor: string | null;
+}
+
+/** Fields of `get_volumes`. */
+export interface GetVolumesFields {
+  /**
+   * The first day, by its date in UTC. Defaults to 29 days before the last. ISO 8601, in
+   * UTC unless it has an offset.
+   */
+  readonly fromDate?: string | undefined;
+  /**
+   * The last day, at most 91 days after the first. Defaults to today. ISO 8601, in UTC
+   * unless it has an offset.
+   */
+  readonly toDate?: string | undefined;
+  /** Environment. Defaults to the business's default environment. */
+  readonly env?: Env | undefined;
+}
+
+/** Response of `get_volumes`. */
+export interface GetVolumesResult {
+  /** The environment. */
+  readonly env: Env;
+  /** The first day, `YYYY-MM-DD`. */
+  readonly fromDate: string;
+  /** The last day, `YYYY-MM-DD`. */
+  readonly toDate: string;
+  /** Card payments and refunds, oldest day first, then by gateway and currency. */
+  readonly cardVolumes: readonly CardVolume[];
+  /** Credits and debits of wallets, oldest day first, then by currency. */
+  readonly walletVolumes: readonly WalletVolume[];
 }

@@ -27,6 +27,7 @@ from .types import (
     Env,
     FundCustomerResult,
     Gateway,
+    GatewayEventState,
     GetAllUsersResult,
     GetBusinessInfoResult,
     GetPaymentRecordsResult,
@@ -38,12 +39,14 @@ from .types import (
     GetUserInfoResult,
     GetUserPrimaryCardResult,
     GetUserWalletResult,
+    GetVolumesResult,
     GetWalletHistoryResult,
     HoldStatus,
     HoldWalletResult,
     ImportCustomerResult,
     IntervalType,
     ListApiKeysResult,
+    ListGatewayEventsResult,
     ListHoldsResult,
     ListReceivablesResult,
     ListRecurringResult,
@@ -2375,4 +2378,92 @@ class Nivisco(Connection):
                 "cursor": cursor,
             },
             GetRecurringLogsResult.from_json,
+        )
+
+    def list_gateway_events(
+        self,
+        *,
+        page: int | None = None,
+        limit: int | None = None,
+        from_date: str | None = None,
+        to_date: str | None = None,
+        payment_id: str | None = None,
+        state: GatewayEventState | None = None,
+        gateway: Gateway | None = None,
+        env: Env | None = None,
+        cursor: str | None = None,
+    ) -> ListGatewayEventsResult:
+        """Lists the webhooks that gateways sent for the business, newest first, and what each
+        changed.
+
+        Their bodies are not stored.
+
+        Args:
+            page: Page number, from 1. Defaults to 1. Must be between 1 and 1000000.
+            limit: Number of events on a page, 1 to 100. Defaults to 25.
+            from_date: Only events received at or after this time. ISO 8601, in UTC unless
+                it has an offset.
+            to_date: Only events received at or before this time. A date without a time
+                includes that day. ISO 8601, in UTC unless it has an offset.
+            payment_id: Only events about this payment. Must be 1 to 64 printable characters
+                without spaces.
+            state: Only events in this state.
+            gateway: Only events of this gateway.
+            env: Environment. Defaults to the business's default environment.
+            cursor: `next_cursor` of a response to a request with the same filters, in place
+                of `page`. New events do not shift its pages. Must be the next_cursor of a
+                response.
+
+        Raises:
+            NiviscoError: the call did not succeed.
+        """
+        return self._read(
+            "list_gateway_events",
+            {
+                "page": page,
+                "limit": limit,
+                "from_date": from_date,
+                "to_date": to_date,
+                "payment_id": payment_id,
+                "state": state,
+                "gateway": gateway,
+                "env": env,
+                "cursor": cursor,
+            },
+            ListGatewayEventsResult.from_json,
+        )
+
+    def get_volumes(
+        self,
+        *,
+        from_date: str | None = None,
+        to_date: str | None = None,
+        env: Env | None = None,
+    ) -> GetVolumesResult:
+        """Returns what was paid, refunded, credited and debited on each UTC day of at most 92
+        days, by currency.
+
+        Days on which nothing moved are left out. Sums are exact; the gateways' fees are not
+        known here and not taken off.
+
+        Args:
+            from_date: The first day, by its date in UTC. Defaults to 29 days before the
+                last. ISO 8601, in UTC unless it has an offset.
+            to_date: The last day, at most 91 days after the first. Defaults to today. ISO
+                8601, in UTC unless it has an offset.
+            env: Environment. Defaults to the business's default environment.
+
+        Raises:
+            NiviscoError: the call did not succeed.
+            ApiError: the API returned an error, with `code` `INVALID_FIELDS` or one of
+                every action.
+        """
+        return self._read(
+            "get_volumes",
+            {
+                "from_date": from_date,
+                "to_date": to_date,
+                "env": env,
+            },
+            GetVolumesResult.from_json,
         )
