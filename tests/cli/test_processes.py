@@ -63,7 +63,10 @@ def test_a_core_serves_and_stops_gracefully(start: Start, tmp_path: Path) -> Non
     settings = {"NIVISCO_DATABASE_URL": url, "NIVISCO_SECRET_KEYS": _KEYS}
     migrate = start("-P", "-m", "cli", "migrate", **settings)
     assert migrate.wait() == 0
-    assert migrate.printed.startswith("The database is at revision ")
+    *progress, last = migrate.printed.splitlines()
+    assert last.startswith("The database is at revision ")
+    assert progress
+    assert all(line.startswith("Running upgrade ") for line in progress)
     core = start("-P", "-m", "cli", "core", "--grpc", "127.0.0.1:0", **settings)
     core.wait_for_match(serving_line("core"))
     core.signal(signal.SIGTERM)
