@@ -12,6 +12,7 @@ from cli.core_access import core_client, core_option, service_token, why_refused
 from cli.credentials import is_sendable
 from cli.data_dir import DEFAULT_DATA_DIR, DataDir
 from cli.failures import Failure
+from cli.groups import Group
 from nivisco.internal.v1 import operator_pb2
 from nivisco.payments.v1 import authentication_pb2
 from rpc.client import CoreClient
@@ -88,7 +89,7 @@ async def _create(client: CoreClient, operator_token: str, *, rotate: bool) -> C
     return Credentials(created.business_id, created.api_key)
 
 
-@click.group()
+@click.group(cls=Group)
 def admin() -> None:
     """Manage the admin business, which registers the others."""
 

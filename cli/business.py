@@ -6,6 +6,7 @@ import click
 from google.protobuf import field_mask_pb2
 
 from cli.call_output import print_json
+from cli.groups import Group
 from cli.operators import (
     by_option,
     call_operator,
@@ -18,7 +19,7 @@ from cli.operators import (
 from nivisco.internal.v1 import operator_pb2 as pb
 
 
-@click.group()
+@click.group(cls=Group)
 def business() -> None:
     """Stop the charges of a business, let them go on, or limit its requests.
 

@@ -1,7 +1,7 @@
 """The command `call`: sends one request from the terminal, over JSON or gRPC."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,10 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 from ulid import ULID
 
-from cli.call_output import action_help, list_actions, print_json
+from cli.call_output import action_help, list_actions, print_json, print_table
 from cli.completion import complete_action, complete_field
 from cli.core_access import core_option, core_tls
-from cli.credentials import find_credentials, is_sendable
+from cli.credentials import credential_options, find_credentials, is_sendable, say_source
 from cli.payload import build_payload, describe, paths
 from cli.transports import DEFAULT_URL, call_core, post_json
 from portal.reference.build import reference
@@ -36,28 +36,15 @@ from transcoding.parsing import InvalidJson, parse_object
 @click.option("--list", "show_actions", is_flag=True, help="List the actions and stop.")
 @click.option("--fields", "show_fields", is_flag=True, help="List the action's fields and stop.")
 @click.option("--example", "show_example", is_flag=True, help="Print a request to edit and stop.")
-@click.option(
-    "--url",
-    envvar="NIVISCO_URL",
-    default=DEFAULT_URL,
-    show_default=True,
-    help="The JSON endpoint; also NIVISCO_URL.",
-)
 @click.option("--grpc", "over_grpc", is_flag=True, help="Call the core over gRPC instead.")
 @core_option
+@credential_options
 @click.option(
-    "--business",
-    metavar="ID",
-    envvar="NIVISCO_BUSINESS_ID",
-    help="The business, with its key in NIVISCO_API_KEY; also NIVISCO_BUSINESS_ID.",
-)
-@click.option(
-    "--credentials",
-    "credentials_file",
-    metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="JSON with business_id and api_key. Default, where no business is named: var/demo.json of "
-    "`nivisco demo`, or else var/admin.json.",
+    *("-o", "--output"),
+    type=click.Choice(["json", "table"]),
+    default="json",
+    show_default=True,
+    help="How to print the response. Errors are JSON.",
 )
 @click.option(
     "--timeout",
@@ -79,10 +66,12 @@ def call(
     context: click.Context,
     action: str | None,
     arguments: tuple[str, ...],
-    url: str,
+    url: str | None,
     target: str,
     business: str | None,
+    profile: str | None,
     credentials_file: Path | None,
+    output: str,
     timeout: float,
     *,
     show_actions: bool,
@@ -121,14 +110,17 @@ def call(
         print_json(exact_json.read(described.example.request if described.example else "{}"))
         return
     payload = build_payload(arguments, described.request)
-    credentials = find_credentials(
-        business, credentials_file, os.environ, admin_only=chosen.admin_only
+    login = find_credentials(
+        business, credentials_file, profile, os.environ, admin_only=chosen.admin_only
     )
+    say_source(login)
+    printed = print_table if output == "table" else print_json
     if over_grpc:
         request = _request_message(chosen, payload)
-        succeeded = _call_over_grpc(chosen, request, credentials, target, timeout)
+        succeeded = _call_over_grpc(chosen, request, login.credentials, target, timeout, printed)
     else:
-        succeeded = _call_over_json(chosen, payload, credentials, url, timeout)
+        url = url or login.url or DEFAULT_URL
+        succeeded = _call_over_json(chosen, payload, login.credentials, url, timeout, printed)
     if not succeeded:
         raise click.exceptions.Exit(1)
 
@@ -143,7 +135,12 @@ def _choose(name: str | None, catalogue: Mapping[str, Action]) -> Action:
 
 
 def _call_over_json(
-    action: Action, payload: dict[str, Any], credentials: Credentials, url: str, timeout: float
+    action: Action,
+    payload: dict[str, Any],
+    credentials: Credentials,
+    url: str,
+    timeout: float,
+    printed: Callable[[Any], None],
 ) -> bool:
     envelope = {
         "business_id": credentials.business_id,
@@ -159,13 +156,12 @@ def _call_over_json(
     except ValueError:
         click.echo(f"HTTP {response.status}, and the body is not JSON.", err=True)
         return False
+    if response.status == 200 and isinstance(content, dict) and content.get("success") is True:
+        printed(content)
+        return True
     print_json(content)
-    succeeded = (
-        response.status == 200 and isinstance(content, dict) and content.get("success") is True
-    )
-    if not succeeded:
-        click.echo(f"HTTP {response.status}", err=True)
-    return succeeded
+    click.echo(f"HTTP {response.status}", err=True)
+    return False
 
 
 def _request_message(action: Action, payload: dict[str, Any]) -> Message:
@@ -183,7 +179,12 @@ def _request_message(action: Action, payload: dict[str, Any]) -> Message:
 
 
 def _call_over_grpc(
-    action: Action, request: Message, credentials: Credentials, target: str, timeout: float
+    action: Action,
+    request: Message,
+    credentials: Credentials,
+    target: str,
+    timeout: float,
+    printed: Callable[[Any], None],
 ) -> bool:
     if not (is_sendable(credentials.business_id) and is_sendable(credentials.api_key)):
         raise click.UsageError("The credentials have characters that credentials never have.")
@@ -191,7 +192,7 @@ def _call_over_grpc(
     token = request_id.set(str(ULID()))
     try:
         with _channel(target, tls) as channel:
-            return print_call(channel, action, request, credentials, timeout)
+            return print_call(channel, action, request, credentials, timeout, printed)
     finally:
         request_id.reset(token)
 
@@ -210,6 +211,7 @@ def print_call(
     request: Message,
     credentials: Credentials,
     timeout_seconds: float,
+    printed: Callable[[Any], None] = print_json,
 ) -> bool:
     """Call the action, print the response or the error, and return whether it succeeded."""
     try:
@@ -221,7 +223,7 @@ def print_call(
     content = json_format.MessageToDict(
         response, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
-    print_json(content)
+    printed(content)
     return True
 
 

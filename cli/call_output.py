@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from cli.payload import describe
+from cli.tables import table
 from portal.reference.model import Action, Field
 from transcoding import actions, exact_json
 
@@ -18,7 +19,7 @@ _COLOURS = {"key": "cyan", "string": "green", "number": "yellow", "word": "magen
 def print_json(value: Any) -> None:
     """Print the value on stdout, indented; in colours on a terminal unless NO_COLOR is set."""
     text = exact_json.write(value, indent=2)
-    if _is_coloured():
+    if is_coloured():
         text = "".join(
             click.style(part, fg=_COLOURS[kind]) if kind else part
             for kind, part in exact_json.tokens(text)
@@ -26,7 +27,12 @@ def print_json(value: Any) -> None:
     click.echo(text)
 
 
-def _is_coloured() -> bool:
+def print_table(values: Mapping[str, Any]) -> None:
+    """Print a response without its `success` on stdout, as `table` formats it."""
+    click.echo(table({name: each for name, each in values.items() if name != "success"}))
+
+
+def is_coloured() -> bool:
     """Return whether stdout shows colours; NO_COLOR turns them off (https://no-color.org)."""
     return (
         sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

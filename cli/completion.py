@@ -11,6 +11,7 @@ import click
 from click.shell_completion import (
     BashComplete,
     CompletionItem,
+    FishComplete,
     ShellComplete,
     ZshComplete,
     add_completion_class,
@@ -33,6 +34,10 @@ _ZSH_ELSE = """        elif [[ "$type" == "dir" ]]; then"""
 _ZSH_PREFIX = """        elif [[ "$type" == "prefix" ]]; then
             compadd -U -S '' -- "$key"
 """
+_FISH_ELSE = """        else if test $metadata[1] = "plain";"""
+_FISH_PREFIX = """        else if test $metadata[1] = "prefix";
+            echo $metadata[2];
+"""
 
 
 class _Bash(BashComplete):
@@ -47,7 +52,18 @@ class _Zsh(ZshComplete):
     source_template = ZshComplete.source_template.replace(_ZSH_ELSE, _ZSH_PREFIX + _ZSH_ELSE)
 
 
-_SHELLS: dict[str, type[ShellComplete]] = {"bash": _Bash, "zsh": _Zsh}
+class _Fish(FishComplete):
+    """Click's script with the type `prefix` added, and with commas in what completions are about.
+
+    fish adds no space after `=` and `.`, with which every prefix ends.
+    """
+
+    source_template = FishComplete.source_template.replace(
+        _FISH_ELSE, _FISH_PREFIX + _FISH_ELSE
+    ).replace('string split ","', 'string split -m 1 ","')
+
+
+_SHELLS: dict[str, type[ShellComplete]] = {"bash": _Bash, "zsh": _Zsh, "fish": _Fish}
 for _shell in _SHELLS.values():
     add_completion_class(_shell)
 
@@ -61,6 +77,7 @@ def completion(context: click.Context, shell: str) -> None:
     \b
     echo 'eval "$(nivisco completion bash)"' >> ~/.bashrc
     echo 'eval "$(nivisco completion zsh)"' >> ~/.zshrc
+    nivisco completion fish > ~/.config/fish/completions/nivisco.fish
     """  # noqa: D301 - \b keeps the lines apart
     root = context.find_root().command
     click.echo(_SHELLS[shell](root, {}, _PROGRAM, _VARIABLE).source())

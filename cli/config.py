@@ -8,13 +8,14 @@ import click
 
 from cli import logs
 from cli.failures import sentence
+from cli.groups import Group
 from cli.log_file import Rotation
 from cli.settings import CONFIG, PROCESSES, Found, Setting, find, settings_of, unknown_variables
 
 _HIDDEN = "(hidden)"
 
 
-@click.group()
+@click.group(cls=Group)
 def config() -> None:
     """Check the settings of the processes before they start."""
 

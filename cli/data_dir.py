@@ -5,7 +5,7 @@ processes.lock  locked by that `up` and by every process that it started, until 
 secrets.json    the keyring and the service tokens, mode 600
 admin.json      the admin business's credentials, mode 600
 demo.json       the credentials of the merchant that `nivisco demo` made, mode 600
-up.json         where the latest `up` serves, and whether with the sandbox
+up.json         where the latest `up` serves, whether with the sandbox, and its processes
 nivisco.db      the database, unless another is named
 logs/           one file a process
 profiles/       what `nivisco profile` had the processes write
@@ -19,7 +19,7 @@ import os
 import secrets
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +60,24 @@ class DemoMerchant:
 
 
 @dataclass(frozen=True, slots=True)
+class Served:
+    """A process of an `up`. Workers of a process share its pid."""
+
+    name: str
+    pid: int
+    addresses: tuple[str, ...] = ()
+    """`host:port` of each, after `https://` or `http://` where it serves HTTP."""
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoints:
     """Where an `up` serves, as URLs."""
 
     json: str
     sandbox: str | None
     """None where TEST payments go to the gateways' own test systems."""
+    version: str = ""
+    processes: tuple["Served", ...] = ()
 
 
 class DataDir:
@@ -172,7 +184,7 @@ class DataDir:
             "secret_keys": [{"id": key_id, "key": key} for key_id, key in made.secret_keys],
             "service_tokens": made.service_tokens,
         }
-        _write_privately(self.secrets, json.dumps(content, indent=2) + "\n")
+        write_privately(self.secrets, json.dumps(content, indent=2) + "\n")
         return made
 
     def read_secrets(self) -> Secrets:
@@ -218,16 +230,28 @@ class DataDir:
 
     def read_endpoints(self) -> Endpoints | None:
         """Return where the latest `up` served; None if none did. It may have stopped."""
-        content = _read_texts(self.endpoints, "json", "sandbox")
-        return Endpoints(content[0], content[1] or None) if content else None
+        try:
+            content = json.loads(self.endpoints.read_text())
+            return Endpoints(
+                content["json"],
+                content["sandbox"] or None,
+                content.get("version", ""),
+                tuple(
+                    Served(each["name"], each["pid"], tuple(each["addresses"]))
+                    for each in content.get("processes", ())
+                ),
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
 
     def write_endpoints(self, endpoints: Endpoints) -> None:
         """Store where this `up` serves."""
-        _write_object(self.endpoints, json=endpoints.json, sandbox=endpoints.sandbox or "")
+        content = asdict(endpoints) | {"sandbox": endpoints.sandbox or ""}
+        write_privately(self.endpoints, json.dumps(content) + "\n")
 
 
 def _write_object(path: Path, **content: str) -> None:
-    _write_privately(path, json.dumps(content) + "\n")
+    write_privately(path, json.dumps(content) + "\n")
 
 
 def _read_texts(file: Path, *names: str) -> list[str] | None:
@@ -251,7 +275,7 @@ def _secrets_from(content: Any) -> Secrets:
     return Secrets(keys, tokens)
 
 
-def _write_privately(path: Path, content: str) -> None:
+def write_privately(path: Path, content: str) -> None:
     """Replace a file atomically and durably, mode 600 (mkstemp's)."""
     try:
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)

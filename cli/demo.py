@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from cli.credentials import DEFAULT_PROFILE, profile_file
 from cli.data_dir import DEFAULT_DATA_DIR, DataDir, DemoMerchant
 from cli.failures import Failure
 from cli.first_screen import program
@@ -17,6 +18,8 @@ from rpc.metadata import Credentials
 from transcoding import exact_json
 
 _TIMEOUT_SECONDS = 30.0
+_NAMING = ("NIVISCO_BUSINESS_ID", "NIVISCO_API_KEY", "NIVISCO_PROFILE")
+"""The variables that name another business."""
 _USER = {"name": "Alicia Gomez", "email": "alicia@example.com"}
 
 
@@ -218,13 +221,15 @@ def _call_options(directory: DataDir, url: str) -> str:
     options = []
     if not directory.is_default:
         options.append(f"--credentials {shlex.quote(str(directory.demo))}")
+    elif profile_file(DEFAULT_PROFILE).exists():
+        options.append("--profile demo")
     if os.environ.get("NIVISCO_URL", DEFAULT_URL) != url:
         options.append(f"--url {shlex.quote(url)}")
     return "".join(f" {option}" for option in options)
 
 
 def _environment_note() -> str:
-    names = [name for name in ("NIVISCO_BUSINESS_ID", "NIVISCO_API_KEY") if os.environ.get(name)]
+    names = [name for name in _NAMING if os.environ.get(name)]
     if not names:
         return ""
     return f"Unset what names another business first:\n\nunset {' '.join(names)}\n\n"

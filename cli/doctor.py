@@ -9,9 +9,11 @@ from typing import Any, cast
 
 import click
 
+from cli.call_output import is_coloured
 from cli.core_access import core_client, core_option, service_token, why_refused
 from cli.data_dir import DEFAULT_DATA_DIR, DataDir
 from cli.failures import Failure, SettingsError, sentence
+from cli.operators import json_option
 from nivisco.internal.v1 import operator_pb2 as pb
 from rpc.errors import CoreError
 from rpc.metadata import Credentials
@@ -19,7 +21,8 @@ from rpc.metadata import Credentials
 _EXAMINE = pb.DESCRIPTOR.services_by_name["OperatorService"].methods_by_name["Examine"]
 _COMMAND = "command"
 """Column of a row with the operator's command for it."""
-_COLUMN = max(len(word) for word in ("ok", "warning", "broken", "skipped"))
+_COLOURS = {"ok": "green", "warning": "yellow", "broken": "red", "skipped": "cyan"}
+_COLUMN = max(len(word) for word in _COLOURS)
 
 
 class NotExamined(click.ClickException):
@@ -47,7 +50,7 @@ class NotExamined(click.ClickException):
     help="What --direct examines instead of the data directory's nivisco.db; also "
     "NIVISCO_DATABASE_URL, which other users of this machine cannot see.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for programs.")
+@json_option
 @click.option(
     "--limit",
     type=click.IntRange(1, 100),
@@ -204,7 +207,10 @@ def _as_text(result: pb.ExamineResponse) -> str:
     lines = [_line(check) for check in result.checks]
     for check in result.checks:
         if check.count:
-            lines += ["", f"{check.name} ({_word(check)}): {check.advice}"]
+            lines += [
+                "",
+                _coloured(_word(check), f"{check.name} ({_word(check)})") + f": {check.advice}",
+            ]
             for row in check.rows:
                 lines += [f"  {_row(row)}", *_command(row)]
             if more := check.count - len(check.rows):
@@ -215,10 +221,16 @@ def _as_text(result: pb.ExamineResponse) -> str:
     return "\n".join([*lines, "", f"{len(result.checks)} checks: {total}."])
 
 
+def _coloured(word: str, text: str) -> str:
+    """Return the text in the verdict's colour on a terminal."""
+    return click.style(text, fg=_COLOURS[word]) if is_coloured() else text
+
+
 def _line(check: pb.ExamineResponse.Check) -> str:
     rows = "" if not check.count else f" [{check.count} row{'s' if check.count > 1 else ''}]"
     skipped = f" {check.advice}" if check.verdict == pb.CHECK_VERDICT_SKIPPED else ""
-    return f"{_word(check):{_COLUMN}}  {check.name:20} {check.invariant}.{rows}{skipped}"
+    word = _coloured(_word(check), f"{_word(check):{_COLUMN}}")
+    return f"{word}  {check.name:20} {check.invariant}.{rows}{skipped}"
 
 
 def _row(row: pb.ExamineResponse.Row) -> str:

@@ -7,6 +7,7 @@ import sys
 import click
 
 import cli.completion  # noqa: F401 - registers our completion classes with click
+from cli.groups import Group
 from cli.settings import config_option
 
 # gRPC reads this when it is imported. Its lines are not JSON, and at INFO, its default, each failed
@@ -19,6 +20,10 @@ _COMMANDS = {
     "up": "cli.up:up",
     "demo": "cli.demo:demo",
     "call": "cli.call:call",
+    "login": "cli.login:login",
+    "logout": "cli.login:logout",
+    "status": "cli.status:status",
+    "open": "cli.status:open_",
     "admin": "cli.admin:admin",
     "doctor": "cli.doctor:doctor",
     "payments": "cli.payments:payments",
@@ -46,7 +51,7 @@ _WITHOUT_SETTINGS = ("config", "completion")
 """The commands that use no settings. All others have the option --config."""
 
 
-class _Commands(click.Group):
+class _Commands(Group):
     """Imports a command's module when the command runs, so that the others start fast."""
 
     _config = config_option()
@@ -55,7 +60,7 @@ class _Commands(click.Group):
         """Return the names in the order in which a newcomer needs them."""
         return list(_COMMANDS)
 
-    def get_command(  # click's signature
+    def find_command(  # click's signature
         self,
         ctx: click.Context,  # noqa: ARG002
         cmd_name: str,
@@ -70,9 +75,31 @@ class _Commands(click.Group):
             command.params.append(self._config)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command and its arguments.
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="nivisco", prog_name="nivisco")
+        Raises:
+            click.UsageError: there is none of that name; the message has the one that it resembles.
+        """
+        name = args[0]
+        if name in _COMMANDS or name.startswith("-") or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        from transcoding.actions import build_catalogue
+        from transcoding.field_problems import did_you_mean
+
+        if name in build_catalogue():
+            raise click.UsageError(f"'{name}' is an action: `nivisco call {name}`.", ctx)
+        hint = did_you_mean(name, _COMMANDS) or "."
+        raise click.UsageError(f"No such command '{name}'{hint}", ctx)
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(None, "-V", "--version", package_name="nivisco", prog_name="nivisco")
 def main() -> None:
     """Nivisco Payments: a payment API for many businesses.
 

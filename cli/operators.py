@@ -3,9 +3,9 @@
 import asyncio
 import getpass
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 from google.protobuf.descriptor import MethodDescriptor
@@ -46,7 +46,6 @@ business_option = click.option(
     metavar="ID",
     help="The business that it belongs to. Needed only if several have this id.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 by_option = click.option(
     "--by",
     metavar="NAME",
@@ -60,6 +59,24 @@ force_option = click.option(
     is_flag=True,
     help="Decide even against what the gateway says, or without proof. It is recorded.",
 )
+
+
+def json_option(command: _Command) -> _Command:
+    """Add the options --json and -o json, which are the same: `as_json` of the command."""
+
+    @wraps(command)
+    def run(*arguments: object, as_json: bool, output: str, **named: object) -> object:
+        return command(*arguments, as_json=as_json or output == "json", **named)
+
+    as_json = click.option("--json", "as_json", is_flag=True, help="The same as -o json.")
+    output = click.option(
+        *("-o", "--output"),
+        type=click.Choice(["json", "table"]),
+        default="table",
+        show_default=True,
+        help="One JSON object, or lines for people.",
+    )
+    return cast(_Command, output(as_json(run)))
 
 
 def core_options(command: _Command) -> _Command:

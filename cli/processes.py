@@ -4,6 +4,7 @@ Each imports its process's modules when it runs, so that the other commands star
 """
 
 import asyncio
+import logging
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -182,7 +183,8 @@ def sandbox(http: Address, data_dir: Path) -> None:
 def migrate() -> None:
     """Migrate the database in NIVISCO_DATABASE_URL to this version's schema.
 
-    `nivisco up` does it by itself. A running core locks a SQLite database: stop it first.
+    `nivisco up` does it by itself. Each revision is named before it runs. A running core locks a
+    SQLite database: stop it first.
     """
     from core.server import composition
     from core.server.settings import CoreSettings
@@ -191,8 +193,18 @@ def migrate() -> None:
         settings = CoreSettings.from_environment(os.environ)
     except ValueError as error:
         raise SettingsError(sentence(error)) from None
+    _show_revisions()
     revision = asyncio.run(_core_work(composition.migrate(settings)))
     click.echo(f"The database is at revision {revision}.")
+
+
+def _show_revisions() -> None:
+    """Have each revision named on stderr before it runs: one of a large table takes minutes."""
+    shown = logging.StreamHandler()
+    shown.addFilter(lambda record: record.getMessage().startswith("Running upgrade"))
+    alembic = logging.getLogger("alembic.runtime.migration")
+    alembic.setLevel(logging.INFO)
+    alembic.addHandler(shown)
 
 
 def _environment(**given: CoreAddress | str | None) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from cli.call_output import print_json
+from cli.groups import Group
 from cli.operator_lines import (
     amount,
     decision_lines,
@@ -36,7 +37,7 @@ _RESOLUTIONS = {
 }
 
 
-@click.group()
+@click.group(cls=Group)
 def refunds() -> None:
     """Look into a refund, decide its outcome, or have its gateway asked again.
 

@@ -14,6 +14,7 @@ import click
 
 from cli.call_output import print_json
 from cli.failures import Failure, SettingsError, sentence
+from cli.groups import Group
 from cli.operators import call_operator, core_options, json_option, shown
 from nivisco.internal.v1 import operator_pb2 as pb
 from rpc.addresses import DNS, single_targets
@@ -75,7 +76,7 @@ class Pass:
         return any(key.sealed_rows for key in self.older.values())
 
 
-@click.group()
+@click.group(cls=Group)
 def secrets() -> None:
     """Make keys of the keyring, seal what is stored with the newest, and retire the others."""
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from cli.call_output import print_json
+from cli.groups import Group
 from cli.operators import (
     business_option,
     by_option,
@@ -15,6 +16,7 @@ from cli.operators import (
     reason_option,
     shown,
 )
+from cli.tables import columns
 from nivisco.internal.v1 import operator_pb2 as pb
 
 _KINDS = {
@@ -26,7 +28,7 @@ _KINDS = {
 }
 
 
-@click.group()
+@click.group(cls=Group)
 def queue() -> None:
     """List and release what the cores have set aside because they cannot carry it out.
 
@@ -54,15 +56,18 @@ def list_(limit: int, target: str, data_dir: Path | None, *, as_json: bool) -> N
     if as_json:
         print_json(values)
         return
-    for row in values["rows"]:
-        click.echo(
-            f"{row['kind']}  {shown(row['id'])}  business {shown(row['business_id'])}  since "
-            f"{row['set_aside_at']}: {shown(row['error'])}"
-        )
+    if values["rows"]:
+        click.echo(columns([_cells(row) for row in values["rows"]]))
     if not values["rows"]:
         click.echo("Nothing is set aside.")
     elif len(values["rows"]) == limit:
         click.echo(f"There may be more; --limit lists up to 1000, not {limit}.")
+
+
+def _cells(row: dict[str, str]) -> dict[str, str]:
+    """Return the columns of a row, the error last."""
+    names = ("kind", "id", "business_id", "set_aside_at", "error")
+    return {name: shown(row[name]) for name in names}
 
 
 @queue.command()

@@ -124,6 +124,7 @@ SETTINGS = {
         Setting("NIVISCO_SERVICE_TOKEN", ("scheduler",), is_secret=True),
         Setting("NIVISCO_URL", (), "http://127.0.0.1:8080/"),
         Setting("NIVISCO_BUSINESS_ID", ()),
+        Setting("NIVISCO_PROFILE", (), "default"),
         Setting("NIVISCO_API_KEY", (), is_secret=True),
     )
 }

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from cli.addresses import Address
 from cli.children import Child, Spawn, spawn
+from cli.data_dir import Served
 from cli.failures import Failure
 from cli.first_screen import say
 
@@ -28,6 +29,8 @@ class Supervisor:
         self._inherited = inherited
         self._start_timeout_seconds = start_timeout_seconds
         self._children: list[Child] = []
+        self.served: list[Served] = []
+        """The processes that have started, oldest first."""
         self._stop = asyncio.Event()
         self._at_once = asyncio.Event()
 
@@ -69,6 +72,7 @@ class Supervisor:
         _logger.info("process started", extra={"child": child.name, "child_pid": child.pid})
         line = await self.unless_interrupted(child.until_ready(), f"the {what.name}")
         addresses = [Address.parse(each) for each in line.split(",")]
+        self.served.append(Served(child.name, child.pid, tuple(line.split(","))))
         say(f"  ready   {what.name} at {', '.join(map(str, addresses))}")
         return addresses
 

@@ -12,6 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from cli.core_access import core_client, core_option, service_token, why_refused
 from cli.data_dir import DEFAULT_DATA_DIR, DataDir
 from cli.failures import Failure
+from cli.groups import Group
 from nivisco.internal.v1 import test_clock_pb2 as pb
 from rpc.errors import CoreError
 from rpc.metadata import Credentials
@@ -23,7 +24,7 @@ _WAITS_AT_MOST = 120
 """How often in a row one job may be waited for."""
 
 
-@click.group()
+@click.group(cls=Group)
 def clock() -> None:
     """Change the time that a business's TEST jobs see."""
 

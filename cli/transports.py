@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from cli.failures import Failure
 from rpc.catalogue import method_path
 from rpc.errors import CoreError, core_error
+from rpc.loopback import resolves_to_loopback
 from rpc.metadata import Credentials, request_metadata
 from transcoding import exact_json
 
@@ -34,12 +35,17 @@ def post_json(url: str, envelope: dict[str, Any], timeout_seconds: float) -> Htt
     """Send one envelope to the JSON endpoint.
 
     Raises:
-        ValueError: the URL is not an http(s) address.
+        ValueError: the URL is not an http(s) address, or is plain http to another machine.
         Failure: no response came.
     """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"'{url}' is not an http(s) address")
+    if parts.scheme == "http" and not _is_this_machine(parts.hostname):
+        raise ValueError(
+            f"'{url}' is plain http to another machine, which sends the API key in the clear: use "
+            "https"
+        )
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname, parts.port, timeout=timeout_seconds)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -60,6 +66,14 @@ def post_json(url: str, envelope: dict[str, Any], timeout_seconds: float) -> Htt
         ) from None
     finally:
         connection.close()
+
+
+def _is_this_machine(host: str) -> bool:
+    """Return whether all addresses of a host are of this machine; an unknown host's are not."""
+    try:
+        return resolves_to_loopback(host)
+    except OSError:
+        return False
 
 
 def call_core(

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 
 import click
@@ -13,7 +14,7 @@ import click
 from cli import logs
 from cli.addresses import Address, check_free, read_address
 from cli.children import Spawn, nivisco
-from cli.data_dir import DEFAULT_DATA_DIR, DataDir, Endpoints, Secrets
+from cli.data_dir import DEFAULT_DATA_DIR, DataDir, Endpoints, Secrets, Served
 from cli.failures import Failure, SettingsError
 from cli.first_screen import first_screen, say
 from cli.log_file import LOG_FILE, LogFile, Rotation
@@ -286,7 +287,9 @@ async def _start(plan: Plan, secrets: Secrets, supervisor: Supervisor) -> None:
     [adapter] = await supervisor.start(_adapter(plan, secrets, cores, base))
     await supervisor.start(_scheduler(plan, secrets, cores, base))
     sandbox_url = None if sandbox is None else sandbox.url()
-    plan.data_dir.write_endpoints(Endpoints(f"{adapter.url()}/", sandbox_url))
+    processes = (Served("up", os.getpid()), *supervisor.served)
+    endpoints = Endpoints(f"{adapter.url()}/", sandbox_url, version("nivisco"), processes)
+    plan.data_dir.write_endpoints(endpoints)
     say(first_screen(plan.data_dir, adapter, cores, plan.metrics, sandbox))
 
 

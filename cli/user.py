@@ -9,8 +9,9 @@ from typing import Any
 import click
 
 from cli.call_output import print_json
-from cli.credentials import find_credentials
+from cli.credentials import credential_options, find_credentials, say_source
 from cli.failures import Failure
+from cli.groups import Group
 from cli.operator_lines import decision_lines, section, value_lines
 from cli.operators import (
     by_option,
@@ -40,7 +41,7 @@ _LISTS = {
 """The action that lists what a user has in an environment, by the name in its response."""
 
 
-@click.group()
+@click.group(cls=Group)
 def user() -> None:
     """Export what is stored of a person, or erase it.
 
@@ -52,27 +53,14 @@ def user() -> None:
 
 @user.command()
 @click.argument("user_id", metavar="ID")
-@click.option(
-    "--url",
-    envvar="NIVISCO_URL",
-    default=DEFAULT_URL,
-    show_default=True,
-    help="The JSON endpoint; also NIVISCO_URL.",
-)
-@click.option(
-    "--business",
-    metavar="ID",
-    envvar="NIVISCO_BUSINESS_ID",
-    help="The business, with its key in NIVISCO_API_KEY; also NIVISCO_BUSINESS_ID.",
-)
-@click.option(
-    "--credentials",
-    "credentials_file",
-    metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="JSON with business_id and api_key. Default: as `nivisco call`.",
-)
-def export(user_id: str, url: str, business: str | None, credentials_file: Path | None) -> None:
+@credential_options
+def export(
+    user_id: str,
+    url: str | None,
+    business: str | None,
+    profile: str | None,
+    credentials_file: Path | None,
+) -> None:
     """Print all that is stored of a user as one JSON object.
 
     The profile, and of each environment the cards, wallet, payments, refunds, wallet transactions,
@@ -82,8 +70,9 @@ def export(user_id: str, url: str, business: str | None, credentials_file: Path 
     \b
     nivisco user export USR-2NGP845GYS1QFQ5M > person.json
     """  # noqa: D301 - \b keeps the lines apart
-    credentials = find_credentials(business, credentials_file, os.environ, admin_only=False)
-    endpoint = _Endpoint(url, credentials)
+    login = find_credentials(business, credentials_file, profile, os.environ, admin_only=False)
+    say_source(login)
+    endpoint = _Endpoint(url or login.url or DEFAULT_URL, login.credentials)
     exported: dict[str, Any] = endpoint.call("get_user_info", {"user_id": user_id})
     for env in ("LIVE", "TEST"):
         of_user = {"user_id": user_id, "env": env}
@@ -170,7 +159,7 @@ class _Endpoint:
 
         Raises:
             Failure: the action was refused, or no response came.
-            click.UsageError: the URL is not an http(s) address.
+            click.UsageError: the URL is not one to send a key to.
         """
         envelope = {
             "business_id": self.credentials.business_id,

@@ -111,11 +111,12 @@ def page_request(request: ListRequest) -> PageRequest:
     return PageRequest(
         page=request.page or 1,
         limit=request.limit or DEFAULT_LIMIT,
-        from_date=_moment(request.from_date) if request.HasField("from_date") else None,
-        to_date=_moment(request.to_date) if request.HasField("to_date") else None,
+        from_date=time_of(request.from_date) if request.HasField("from_date") else None,
+        to_date=time_of(request.to_date) if request.HasField("to_date") else None,
         cursor=request.cursor if request.HasField("cursor") else None,
     )
 
 
-def _moment(value: Timestamp) -> datetime:
+def time_of(value: Timestamp) -> datetime:
+    """Return the time of a message."""
     return value.ToDatetime(tzinfo=UTC)

@@ -26,6 +26,7 @@ from nivisco.payments.v1 import (
     payments_pb2,
     recurring_pb2,
     refunds_pb2,
+    reports_pb2,
     users_pb2,
     wallet_pb2,
 )
@@ -41,6 +42,7 @@ FILES: Final[tuple[FileDescriptor, ...]] = tuple(
         cards_pb2,
         payments_pb2,
         refunds_pb2,
+        reports_pb2,
         wallet_pb2,
         recurring_pb2,
         operator_pb2,

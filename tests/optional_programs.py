@@ -60,6 +60,7 @@ _PROGRAMS: Mapping[str, Program] = {
         "Chromium", lambda: chromium() is not None, "apt-get install chromium fonts-liberation"
     ),
     "curl": Program("curl", lambda: shutil.which("curl") is not None, "apt-get install curl"),
+    "fish": Program("fish", lambda: shutil.which("fish") is not None, "apt-get install fish"),
     "node": Program(f"Node {_OLDEST_NODE}+", _has_node, "apt-get install nodejs npm"),
     "go": Program("Go", lambda: shutil.which("go") is not None, "apt-get install golang-go"),
     "java": Program(

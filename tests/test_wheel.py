@@ -88,3 +88,12 @@ def test_a_python_that_its_dependencies_do_not_support_is_refused_at_once(
     assert ended.returncode != 0
     assert "requires a different Python: 3.13" in ended.stderr
     assert "not in '<3.13,>=3.11'" in ended.stderr
+
+
+def test_uv_which_ignores_that_bound_finds_no_solution_and_builds_nothing(wheel: Path) -> None:
+    uv = Path(sys.executable).with_name("uv")
+    command = (uv, "pip", "compile", "--no-config", "--quiet", "--python-version", "3.13", "-")
+    ended = subprocess.run(command, input=str(wheel), capture_output=True, text=True, check=False)
+    assert ended.returncode != 0
+    assert "No solution found" in ended.stderr
+    assert "lxml" in ended.stderr

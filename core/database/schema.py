@@ -99,6 +99,9 @@ VOID_REASONS = ("duplicate", "fraudulent", "requested_by_customer", "abandoned")
 REFUND_STATUSES = ("pending", "succeeded", "failed", "canceled")
 JOB_STATUSES = ("active", "paused", "cancelled", "completed")
 HOLD_STATUSES = ("open", "captured", "released", "expired")
+GATEWAY_EVENT_STATES = ("waiting", "applied", "contradicting", "ignored")
+RECEIVED = "type NOT IN ('nivisco.read', 'nivisco.decision')"
+"""Condition of events that a gateway sent: core.payments.event_store writes the others."""
 LOG_STATUSES = ("succeeded", "declined", "requires_action", "failed", "skipped")
 
 
@@ -730,6 +733,7 @@ wallet_transactions = Table(
         "taken_before_minor",
         name="uq_wallet_transactions_step",
     ),
+    Index("ix_wallet_transactions_by_time", "business_id", "created_at"),
     Index(
         "ix_wallet_transactions_receivable",
         "business_id",
@@ -984,11 +988,13 @@ webhook_events = Table(
     *_set_aside(),
     # Our id of the refund that it is about, if the event carries it.
     _id("refund_id", nullable=True),
+    # When it stopped waiting; NULL before, and for events from before revision 0041.
+    Column("processed_at", UtcDateTime, nullable=True),
     ForeignKeyConstraint(["business_id"], ["businesses.business_id"]),
     CheckConstraint("(look_at IS NOT NULL) = (state = 'waiting')", name="looked_at_while_waiting"),
     _one_of("env", "TEST", "LIVE"),
     _one_of("gateway", *GATEWAYS),
-    _one_of("state", "waiting", "applied", "contradicting", "ignored"),
+    _one_of("state", *GATEWAY_EVENT_STATES),
     Index(
         "ix_webhook_events_business_id_transaction_id",
         "business_id",
@@ -1002,6 +1008,17 @@ webhook_events = Table(
         "received_at",
         sqlite_where=text("state = 'ignored'"),
         postgresql_where=text("state = 'ignored'"),
+    ),
+    Index(
+        "ix_webhook_events_received",
+        "business_id",
+        "env",
+        "gateway",
+        "state",
+        "received_at",
+        "event_id",
+        sqlite_where=text(RECEIVED),
+        postgresql_where=text(RECEIVED),
     ),
     *_due_work("webhook_events", "look_at", "gateway"),
 )

@@ -142,6 +142,7 @@ async def insert_event(transaction: Transaction, source: Source, event: Event) -
             occurred_at=event.occurred_at,
             received_at=transaction.now,
             look_at=transaction.now + pause_after(0) if waits else None,
+            processed_at=None if waits else transaction.now,
             checks=0,
         )
     )
@@ -177,6 +178,7 @@ async def insert_read(
             state="applied",
             occurred_at=began_at,
             received_at=began_at,
+            processed_at=began_at,
             checks=0,
         )
     )
@@ -192,7 +194,7 @@ async def complete_event(transaction: Transaction, source: Source, event: Event)
         "fact": _fact_json(event.fact),
     }
     if event.fact is None:
-        columns |= {"state": "ignored", "look_at": None, **RELEASED}
+        columns |= {"state": "ignored", **_processed(transaction)}
     await transaction.connection.execute(
         update(events).where(*_is(source, event.event_id)).values(columns)
     )
@@ -228,7 +230,7 @@ async def set_contradicting(
             events.c.event_id.in_([each.event_id for each in recorded]),
             events.c.state != "contradicting",
         )
-        .values(state="contradicting", look_at=None, **RELEASED)
+        .values(state="contradicting", **_processed(transaction))
         .returning(events.c.event_id)
     )
     return [row.event_id for row in result]
@@ -249,7 +251,7 @@ async def set_applied(
             events.c.event_id.in_(new),
             events.c.state.in_(("waiting", "contradicting")),
         )
-        .values(state="applied", look_at=None, **RELEASED)
+        .values(state="applied", **_processed(transaction))
     )
 
 
@@ -274,12 +276,17 @@ async def take_due(transaction: Transaction, key: Key) -> WaitingEvent | None:
         update(events)
         .where(EVENTS.is_key(key))
         .values(
-            {"state": "ignored", "look_at": None}
+            {"state": "ignored", "look_at": None, "processed_at": transaction.now}
             if is_over
             else {"look_at": later, "checks": row.checks + 1}
         )
     )
     return None if is_over else _waiting(row)
+
+
+def _processed(transaction: Transaction) -> dict[str, object]:
+    """Return the columns of an event that waits no longer."""
+    return {"look_at": None, "processed_at": transaction.now, **RELEASED}
 
 
 def _is(source: Source, event_id: str) -> tuple[Any, ...]:

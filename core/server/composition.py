@@ -65,6 +65,8 @@ from core.recurring.servicer import RecurringServicer
 from core.refunds.decisions import RefundDecisions
 from core.refunds.service import RefundsService
 from core.refunds.servicer import RefundsServicer
+from core.reports.service import ReportsService
+from core.reports.servicer import ReportsServicer
 from core.sealing.service import SealingService
 from core.server import validation
 from core.server.gateway_calls import observe_calls
@@ -298,6 +300,7 @@ def _make_pipeline(
             Retries(database, services.payments, services.idempotency, execution, job_clock),
         ),
         "RefundsService": RefundsServicer(services.refunds),
+        "ReportsService": ReportsServicer(ReportsService(database)),
         "UsersService": UsersServicer(UsersService(database)),
         "WalletService": WalletServicer(
             WalletService(database),

@@ -164,7 +164,7 @@ def _business_limits(environ: Mapping[str, str]) -> BusinessLimits:
     default = DEFAULT_BUSINESS_LIMITS
     return BusinessLimits(
         *(
-            count(environ, name, value or 0, most=BUSINESS_LIMIT_MAX, allow_zero=True)
+            count(environ, name, value or 0, least=0, most=BUSINESS_LIMIT_MAX)
             for name, value in (
                 ("NIVISCO_LIMIT_BUSINESS_REQUESTS", default.requests_per_second),
                 ("NIVISCO_LIMIT_BUSINESS_GATEWAY_REQUESTS", default.gateway_requests),

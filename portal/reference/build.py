@@ -27,6 +27,7 @@ _ORDER = (
     "Refunds",
     "Wallet",
     "Recurring",
+    "Reports",
 )
 """Order of the categories in the reference. Others come last."""
 

@@ -1,9 +1,7 @@
 import json
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -21,43 +19,11 @@ from cli.payload import build_payload
 from nivisco.payments.v1 import payments_pb2
 from portal.reference.fields import request_fields
 from rpc.metadata import STATUS_DETAILS_METADATA, Credentials
+from tests.cli.conftest import Endpoint
 from transcoding.actions import build_catalogue
 
 _CATALOGUE = build_catalogue()
 _CREDENTIALS = Credentials("BUS-1", "sesame")
-
-
-class _Endpoint(HTTPServer):
-    """Responds to every POST with what the test set, and stores the request's body."""
-
-    status = 200
-    answer = b'{"success": true}'
-    received = b""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: _Endpoint
-
-    def do_POST(self) -> None:
-        self.server.received = self.rfile.read(int(self.headers["Content-Length"]))
-        self.send_response(self.server.status)
-        self.send_header("Content-Length", str(len(self.server.answer)))
-        self.end_headers()
-        self.wfile.write(self.server.answer)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        pass
-
-
-@pytest.fixture
-def endpoint() -> Iterator[_Endpoint]:
-    server = _Endpoint(("127.0.0.1", 0), _Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 def _run(*arguments: str, url: str = "http://127.0.0.1:1/", **variables: str) -> Result:
@@ -70,11 +36,11 @@ def _run(*arguments: str, url: str = "http://127.0.0.1:1/", **variables: str) ->
     return CliRunner().invoke(main, ["call", *arguments], env=environment | variables)
 
 
-def _url(endpoint: _Endpoint) -> str:
+def _url(endpoint: Endpoint) -> str:
     return f"http://127.0.0.1:{endpoint.server_port}/"
 
 
-def test_one_envelope_is_sent_with_numbers_as_written(endpoint: _Endpoint) -> None:
+def test_one_envelope_is_sent_with_numbers_as_written(endpoint: Endpoint) -> None:
     result = _run("charge_customer", "user_id=USR-1", "amount=25.50", url=_url(endpoint))
     assert result.exit_code == 0, result.output
     assert endpoint.received == (
@@ -83,7 +49,7 @@ def test_one_envelope_is_sent_with_numbers_as_written(endpoint: _Endpoint) -> No
     )
 
 
-def test_numbers_of_the_response_are_printed_as_received(endpoint: _Endpoint) -> None:
+def test_numbers_of_the_response_are_printed_as_received(endpoint: Endpoint) -> None:
     endpoint.answer = b'{"success":true,"amount":100000000000.10,"user":{"name":"Zo\\u00eb"}}'
     result = _run("validate_business", url=_url(endpoint))
     assert result.stdout == (
@@ -101,7 +67,7 @@ def test_numbers_of_the_response_are_printed_as_received(endpoint: _Endpoint) ->
         (200, b"[]"),
     ],
 )
-def test_an_error_response_is_exit_code_1(endpoint: _Endpoint, status: int, answer: bytes) -> None:
+def test_an_error_response_is_exit_code_1(endpoint: Endpoint, status: int, answer: bytes) -> None:
     endpoint.status, endpoint.answer = status, answer
     result = _run("validate_business", url=_url(endpoint))
     assert result.exit_code == 1
@@ -114,14 +80,14 @@ def test_without_a_response_it_says_what_to_start() -> None:
     assert "Is `nivisco up` running there? --url names another." in result.stderr
 
 
-def test_a_timeout_says_that_the_outcome_is_unknown(endpoint: _Endpoint) -> None:
+def test_a_timeout_says_that_the_outcome_is_unknown(endpoint: Endpoint) -> None:
     endpoint.shutdown()  # connections are still accepted, by the kernel
     result = _run("validate_business", "--timeout", "0.1", url=_url(endpoint))
     assert result.exit_code == 1
     assert "in 0.1 s, so the outcome is unknown" in result.stderr
 
 
-def test_no_output_shows_the_key(endpoint: _Endpoint) -> None:
+def test_no_output_shows_the_key(endpoint: Endpoint) -> None:
     for arguments in (["validate_business"], ["validate_business", "x=1"], ["nothing"]):
         for url in (_url(endpoint), "http://127.0.0.1:1/", "nowhere"):
             assert "sesame" not in _run(*arguments, url=url).output
@@ -133,6 +99,7 @@ def test_no_output_shows_the_key(endpoint: _Endpoint) -> None:
         ([], "Which action?"),
         (["create_usr"], "There is no action create_usr; did you mean `create_user`?"),
         (["create_usr"], "Wallet\n  get_user_wallet"),
+        (["validate_business", "--url", "http://192.0.2.1/"], "plain http to another machine"),
         (["create_user", "name=A"], "did you mean `user.name`?"),
         (["charge_customer", "amount=ten", "--grpc"], "amount must be a number"),
         (
@@ -171,7 +138,7 @@ def test_the_fields_of_an_action_are_listed() -> None:
     ]
 
 
-def test_a_payload_may_come_from_a_file(endpoint: _Endpoint, tmp_path: Path) -> None:
+def test_a_payload_may_come_from_a_file(endpoint: Endpoint, tmp_path: Path) -> None:
     (tmp_path / "p.json").write_text('{"anything": [1.10]}')
     _run("validate_business", f"@{tmp_path}/p.json", url=_url(endpoint))
     assert json.loads(endpoint.received)["anything"] == [1.1]
@@ -286,3 +253,30 @@ def test_grpc_rejects_credentials_that_it_cannot_send() -> None:
 
 def test_the_api_key_is_not_an_option() -> None:
     assert not [p for p in call.params if "api_key" in (p.name or "") or "key" in str(p.opts)]
+
+
+def test_a_list_may_be_a_table_with_what_is_beside_it_below(endpoint: Endpoint) -> None:
+    endpoint.answer = b"""{"success": true, "total": 2, "next_cursor": null, "users": [
+        {"user_id": "USR-1", "name": "Zo\\u00eb", "wallet": {"balance": 2.50}, "left": null},
+        {"user_id": "USR-22", "name": "a\\nb", "wallet": null, "left": null}]}"""
+    result = _run("get_all_users", "-o", "table", url=_url(endpoint))
+    assert result.stdout.splitlines() == [
+        "user_id  name    wallet.balance",
+        "USR-1    Zoë     2.50",
+        'USR-22   "a\\nb"',
+        "",
+        "total  2",
+    ]
+
+
+def test_one_resource_as_a_table_is_a_line_for_each_field(endpoint: Endpoint) -> None:
+    endpoint.answer = b'{"success": true, "wallet": {"balance": 0.10, "frozen": false}}'
+    result = _run("get_user_wallet", "user_id=USR-1", "-o", "table", url=_url(endpoint))
+    assert result.stdout == "wallet.balance  0.10\nwallet.frozen   false\n"
+
+
+def test_an_error_is_json_also_where_a_table_was_wanted(endpoint: Endpoint) -> None:
+    endpoint.status, endpoint.answer = 404, b'{"success": false, "error": "No such user"}'
+    result = _run("get_user_wallet", "user_id=USR-1", "-o", "table", url=_url(endpoint))
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["error"] == "No such user"

@@ -42,7 +42,7 @@ def completed_by_bash(*words: str) -> list[str]:
     ("words", "completions"),
     [
         (("ca",), ["call"]),
-        (("completion", ""), ["bash", "zsh"]),
+        (("completion", ""), ["bash", "zsh", "fish"]),
         (("config", "check", "ad"), ["adapter"]),
         (("core", "--co"), ["--config"]),
         (("payments", ""), ["resolve", "retry", "show"]),
@@ -100,6 +100,45 @@ def test_the_zsh_script_has_valid_syntax() -> None:
     subprocess.run(["zsh", "-n"], input=script, text=True, check=True)
 
 
-def test_both_scripts_have_completions_without_a_space() -> None:
-    for shell in ("bash", "zsh"):
+@needs("fish")
+@pytest.mark.parametrize(
+    ("words", "completions"),
+    [
+        ("nivisco call charge_c", ["charge_customer"]),
+        ("nivisco call charge_customer am", ["amount="]),
+        ("nivisco call charge_customer env=T", ["env=TEST"]),
+        ("nivisco completion f", ["fish"]),
+    ],
+)
+def test_fish_completes_commands_actions_and_fields(words: str, completions: list[str]) -> None:
+    assert [value for value, _ in completed_by_fish(words)] == completions
+
+
+@needs("fish")
+def test_fish_shows_summaries_that_are_not_cut() -> None:
+    assert completed_by_fish("nivisco dem") == [
+        (
+            "demo",
+            "Make a demo merchant on the sandbox, with a user and a card, and print requests to "
+            "paste.",
+        )
+    ]
+
+
+def completed_by_fish(words: str) -> list[tuple[str, str]]:
+    script = CliRunner().invoke(main, ["completion", "fish"]).stdout
+    answer = subprocess.run(
+        ["fish", "--no-config", "-c", f"{script}\ncomplete --do-complete '{words}'"],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment(),
+    )
+    assert answer.stderr == ""
+    rows = [line.partition("\t") for line in answer.stdout.splitlines()]
+    return [(value, about) for value, _, about in rows]
+
+
+def test_every_script_has_completions_without_a_space() -> None:
+    for shell in ("bash", "zsh", "fish"):
         assert "prefix" in CliRunner().invoke(main, ["completion", shell]).stdout

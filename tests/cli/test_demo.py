@@ -86,8 +86,8 @@ def test_each_printed_request_succeeds_as_it_stands(start: Start, directory: Dat
     assert another.stdout.startswith("Made a demo merchant.")
     assert directory.read_demo() != kept
 
-    admin_only = _paste(commands.splitlines()[1].partition(" charge_customer")[0] + _REGISTER)
-    assert admin_only[0]["success"], "the admin's key, not the demo merchant's"
+    call = commands.splitlines()[1].partition(" charge_customer")[0]
+    assert _paste(f"{call} --profile admin {_REGISTER}")[0]["success"]
 
     _a_merchant_with_live_keys_is_refused(commands.splitlines()[1])
     directory.write_demo(DemoMerchant(Credentials("another-database", "0" * 64), "USR-1"))
@@ -100,7 +100,7 @@ def test_each_printed_request_succeeds_as_it_stands(start: Start, directory: Dat
 
 
 _REGISTER = (
-    " register_business new_business.name=A new_business.email=a@b.com new_business.domain=b.com"
+    "register_business new_business.name=A new_business.email=a@b.com new_business.domain=b.com"
 )
 
 

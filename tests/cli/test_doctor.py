@@ -12,9 +12,11 @@ from click.testing import CliRunner, Result
 from sqlalchemy import Executable, update
 
 from cli.data_dir import DataDir
+from cli.doctor import _line
 from cli.main import main
 from core.database.schema import idempotency_records, payments, wallets
 from core.database.transactions import Database
+from nivisco.internal.v1 import operator_pb2 as pb
 from tests.core.doctor.books import unguarded, write_books
 from tests.processes import Start, shown, start_up
 
@@ -73,6 +75,13 @@ def test_the_core_of_an_up_examines_its_database(start: Start, tmp_path: Path) -
     stopped = doctor("--direct", *in_directory)
     assert stopped.exit_code == 0, stopped.output
     assert "skipped" not in stopped.stdout
+
+
+def test_verdicts_have_colours_at_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    check = pb.ExamineResponse.Check(name="wallet_balances", verdict=pb.CHECK_VERDICT_BROKEN)
+    assert _line(check).startswith("broken   wallet_balances")
+    monkeypatch.setattr("cli.doctor.is_coloured", lambda: True)
+    assert _line(check).startswith("\x1b[31mbroken \x1b[0m  wallet_balances")
 
 
 def test_broken_invariants_are_exit_code_1_and_listed(postgresql_database: str) -> None:

@@ -24,7 +24,30 @@ def test_help_names_every_command_and_what_to_do_first() -> None:
 
 
 def test_the_version_is_the_package_s() -> None:
-    assert CliRunner().invoke(main, ["--version"]).output.startswith("nivisco, version 0.")
+    for option in ("-V", "--version"):
+        assert CliRunner().invoke(main, [option]).output.startswith("nivisco, version 0.")
+
+
+def test_no_summary_of_a_command_is_cut() -> None:
+    for group in ([], ["payments"], ["queue"], ["secrets"]):
+        _, _, listed = CliRunner().invoke(main, [*group, "--help"]).output.partition("Commands:")
+        assert listed
+        assert "..." not in listed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["stats"], "No such command 'stats'; did you mean `status`?"),
+        (["charge_customer"], "'charge_customer' is an action: `nivisco call charge_customer`."),
+        (["xyzzy"], "No such command 'xyzzy'."),
+        (["payments", "shw"], "No such command 'shw'"),
+    ],
+)
+def test_a_misspelt_command_gets_a_suggestion(arguments: list[str], sentence: str) -> None:
+    refused = CliRunner().invoke(main, arguments)
+    assert refused.exit_code == 2
+    assert sentence in refused.stderr
 
 
 @pytest.mark.parametrize("command", ["core", "migrate"])
@@ -40,7 +63,10 @@ def test_a_core_serves_and_stops_gracefully(start: Start, tmp_path: Path) -> Non
     settings = {"NIVISCO_DATABASE_URL": url, "NIVISCO_SECRET_KEYS": _KEYS}
     migrate = start("-P", "-m", "cli", "migrate", **settings)
     assert migrate.wait() == 0
-    assert migrate.printed.startswith("The database is at revision ")
+    *progress, last = migrate.printed.splitlines()
+    assert last.startswith("The database is at revision ")
+    assert progress
+    assert all(line.startswith("Running upgrade ") for line in progress)
     core = start("-P", "-m", "cli", "core", "--grpc", "127.0.0.1:0", **settings)
     core.wait_for_match(serving_line("core"))
     core.signal(signal.SIGTERM)

@@ -100,6 +100,10 @@ def test_after_sigkill_no_process_remains_and_the_next_start_works(
     kept = _secrets(directory)
     children = first.children()
     assert len(children) == 4
+    deadline = time.monotonic() + 60
+    while _states(directory) != dict.fromkeys(_PROCESSES, "ready") | {"up": "runs"}:
+        assert time.monotonic() < deadline, "not all serve"  # the scheduler does after a claim
+        time.sleep(0.1)
     first.kill_group()
     second = start_up(start, directory.path)  # it waits until the killed processes have ended
     url = shown(second.wait_for(_RUNNING), "JSON endpoint")
@@ -114,6 +118,20 @@ def test_after_sigkill_no_process_remains_and_the_next_start_works(
     _a_second_up_is_refused(start, directory, second)
     second.signal(signal.SIGTERM)
     assert second.wait() == 0
+
+
+_PROCESSES = ("sandbox", "core", "adapter", "scheduler")
+
+
+def _states(directory: DataDir) -> dict[str, str]:
+    """Return what `nivisco status` says, by process."""
+    arguments = ["status", "--data-dir", str(directory.path)]
+    as_json = CliRunner().invoke(main, [*arguments, "-o", "json"])
+    states = {each["process"]: each["state"] for each in json.loads(as_json.stdout)["processes"]}
+    assert as_json.exit_code == (0 if {*states.values()} == {"runs", "ready"} else 1)
+    printed = CliRunner().invoke(main, arguments)
+    assert all(each in printed.stdout for each in ("this command: ", *_PROCESSES))
+    return states
 
 
 def _a_second_up_is_refused(start: Start, directory: DataDir, running: Running) -> None:

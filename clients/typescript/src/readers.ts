@@ -273,6 +273,49 @@ export function readRecurringLog(json: Json): types.RecurringLog {
   };
 }
 
+export function readGatewayEvent(json: Json): types.GatewayEvent {
+  return {
+    eventId: string(json["event_id"]),
+    gateway: word<types.Gateway>(json["gateway"]),
+    env: word<types.Env>(json["env"]),
+    type: string(json["type"]),
+    state: word<types.GatewayEventState>(json["state"]),
+    change: nullable(word<types.GatewayEventChange>)(json["change"]),
+    occurredAt: string(json["occurred_at"]),
+    receivedAt: string(json["received_at"]),
+    processedAt: nullable(string)(json["processed_at"]),
+    paymentId: nullable(string)(json["payment_id"]),
+    transactionId: nullable(string)(json["transaction_id"]),
+    refundId: nullable(string)(json["refund_id"]),
+    gatewayRefundId: nullable(string)(json["gateway_refund_id"]),
+    disputeId: nullable(string)(json["dispute_id"]),
+    cardId: nullable(string)(json["card_id"]),
+  };
+}
+
+export function readCardVolume(json: Json): types.CardVolume {
+  return {
+    date: string(json["date"]),
+    gateway: word<types.Gateway>(json["gateway"]),
+    paymentCount: integer(json["payment_count"]),
+    paymentAmount: string(json["payment_amount"]),
+    currency: string(json["currency"]),
+    refundCount: integer(json["refund_count"]),
+    refundAmount: string(json["refund_amount"]),
+  };
+}
+
+export function readWalletVolume(json: Json): types.WalletVolume {
+  return {
+    date: string(json["date"]),
+    creditCount: integer(json["credit_count"]),
+    creditAmount: string(json["credit_amount"]),
+    currency: string(json["currency"]),
+    debitCount: integer(json["debit_count"]),
+    debitAmount: string(json["debit_amount"]),
+  };
+}
+
 export function readValidateBusinessResult(json: Json): types.ValidateBusinessResult {
   return {
     business: object(readBusiness)(json["business"]),
@@ -769,5 +812,25 @@ export function readGetRecurringLogsResult(json: Json): types.GetRecurringLogsRe
     logs: list(object(readRecurringLog))(json["logs"]),
     totalIsEstimate: boolean(json["total_is_estimate"]),
     nextCursor: nullable(string)(json["next_cursor"]),
+  };
+}
+
+export function readListGatewayEventsResult(json: Json): types.ListGatewayEventsResult {
+  return {
+    count: integer(json["count"]),
+    total: integer(json["total"]),
+    events: list(object(readGatewayEvent))(json["events"]),
+    totalIsEstimate: boolean(json["total_is_estimate"]),
+    nextCursor: nullable(string)(json["next_cursor"]),
+  };
+}
+
+export function readGetVolumesResult(json: Json): types.GetVolumesResult {
+  return {
+    env: word<types.Env>(json["env"]),
+    fromDate: string(json["from_date"]),
+    toDate: string(json["to_date"]),
+    cardVolumes: list(object(readCardVolume))(json["card_volumes"]),
+    walletVolumes: list(object(readWalletVolume))(json["wallet_volumes"]),
   };
 }

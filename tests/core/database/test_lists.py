@@ -20,6 +20,7 @@ from core.messages import enum_value, enum_word
 from core.payments.store import PaymentFilter, payment_page
 from core.recurring.log_store import LogFilter, log_page
 from core.recurring.store import JobFilter, job_page
+from core.reports.store import EventFilter, event_page
 from core.users.store import active_users
 from core.wallet.store import history
 from nivisco.payments.v1 import payments_pb2, recurring_pb2
@@ -89,6 +90,15 @@ LISTS = {
         },
         residual="user_id",
     ),
+    "events": List(
+        "webhook_events",
+        lambda transaction, given, page: event_page(
+            transaction, business_id="B", which=EventFilter("TEST", **given), page=page
+        ),
+        "event_id",
+        "received_at",
+        {"gateway": (None, "authorize"), "state": (None, "contradicting")},
+    ),
     "users": List(
         "users",
         lambda transaction, _, page: active_users(transaction, business_id="B", page=page),
@@ -152,6 +162,10 @@ def row_of(of: List, number: int) -> dict[str, Any]:
         version = number - number // 4 if number % 4 else number // 4 + 1
         made = {"version": version, "created_at": time}
         return row | wallet | made | {"reason": "manual_credit"}
+    if of.table == "webhook_events":
+        words = ("authorize", "contradicting") if matches else ("stripe", "applied")
+        of_words = dict(zip(("gateway", "state"), words, strict=True))
+        return row | {"env": "TEST", "look_at": None} | of_words
     row |= {"user_id": "USR-1" if matches else "USR-2"}
     if of.table == "payments":
         words = ("authorize", "declined") if matches else ("stripe", "succeeded")

@@ -84,6 +84,26 @@ PausedReason = Literal["requested", "failed_cycles"]
 
 RecurringLogStatus = Literal["succeeded", "declined", "requires_action", "failed", "skipped"]
 
+GatewayEventState = Literal["waiting", "applied", "contradicting", "ignored"]
+
+GatewayEventChange = Literal[
+    "succeeded",
+    "failed",
+    "requires_action",
+    "held",
+    "authorized",
+    "canceled",
+    "voided",
+    "refunded",
+    "refund",
+    "refund_failed",
+    "disputed",
+    "dispute_closed",
+    "card_changed",
+    "card_removed",
+    "card_set_up",
+]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Business:
@@ -1057,6 +1077,129 @@ class RecurringLog:
             user_id=body["user_id"],
             payment_id=body["payment_id"],
             attempt=body["attempt"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayEvent:
+    """A webhook that a gateway sent, reduced to what it is about."""
+
+    event_id: str
+    """The gateway's id of the event, for example `evt_…`."""
+    gateway: Gateway
+    """Gateway that sent it."""
+    env: Env
+    """Environment of the keys that it was signed for."""
+    type: str
+    """Type in the gateway's words, for example `payment_intent.succeeded`."""
+    state: GatewayEventState
+    """State of the event."""
+    change: GatewayEventChange | None
+    """What it says. Null if nothing here depends on it."""
+    occurred_at: str
+    """Time at which it happened, as the gateway says. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    received_at: str
+    """Time at which it was received. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    processed_at: str | None
+    """Time at which it was applied or put aside as ignored or contradicting. Null while it
+    waits, and for events from before this was recorded. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    payment_id: str | None
+    """Id of the payment that it is about. Null if there is none here."""
+    transaction_id: str | None
+    """The gateway's id of the payment. Null if the event has none."""
+    refund_id: str | None
+    """Id of the refund that it is about, if the refund was made with `refund_payment` and the
+    event carries its id. Null otherwise."""
+    gateway_refund_id: str | None
+    """The gateway's id of the refund that it is about. Null if it is about no single refund."""
+    dispute_id: str | None
+    """The gateway's id of the dispute that it is about. Null if it is about none."""
+    card_id: str | None
+    """Id of the saved card that it is about. Null if it is about none that is saved now."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "GatewayEvent":
+        """Read it from a response."""
+        return cls(
+            event_id=body["event_id"],
+            gateway=body["gateway"],
+            env=body["env"],
+            type=body["type"],
+            state=body["state"],
+            change=body["change"],
+            occurred_at=body["occurred_at"],
+            received_at=body["received_at"],
+            processed_at=body["processed_at"],
+            payment_id=body["payment_id"],
+            transaction_id=body["transaction_id"],
+            refund_id=body["refund_id"],
+            gateway_refund_id=body["gateway_refund_id"],
+            dispute_id=body["dispute_id"],
+            card_id=body["card_id"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardVolume:
+    """What was paid and refunded with cards on one day, through one gateway, in one currency."""
+
+    date: str
+    """The day in UTC, `YYYY-MM-DD`."""
+    gateway: Gateway
+    """The gateway."""
+    payment_count: int
+    """Number of payments created on that day whose card was charged, whatever came after."""
+    payment_amount: str
+    """Sum of these payments, without refunds taken off. A decimal string."""
+    currency: str
+    """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
+    refund_count: int
+    """Number of refunds created with `refund_payment` on that day that succeeded."""
+    refund_amount: str
+    """Sum of these refunds. A decimal string."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "CardVolume":
+        """Read it from a response."""
+        return cls(
+            date=body["date"],
+            gateway=body["gateway"],
+            payment_count=body["payment_count"],
+            payment_amount=str(body["payment_amount"]),
+            currency=body["currency"],
+            refund_count=body["refund_count"],
+            refund_amount=str(body["refund_amount"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalletVolume:
+    """What was credited to and debited from all wallets on one day, in one currency."""
+
+    date: str
+    """The day in UTC, `YYYY-MM-DD`."""
+    credit_count: int
+    """Number of credits, for example of `fund_customer` and `add_wallet_funds`. A transfer is
+    a debit of one wallet and a credit of another."""
+    credit_amount: str
+    """Sum of the credits. A decimal string."""
+    currency: str
+    """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
+    debit_count: int
+    """Number of debits, for example of `charge_wallet`."""
+    debit_amount: str
+    """Sum of the debits. A decimal string."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "WalletVolume":
+        """Read it from a response."""
+        return cls(
+            date=body["date"],
+            credit_count=body["credit_count"],
+            credit_amount=str(body["credit_amount"]),
+            currency=body["currency"],
+            debit_count=body["debit_count"],
+            debit_amount=str(body["debit_amount"]),
         )
 
 
@@ -2362,4 +2505,58 @@ class GetRecurringLogsResult:
             logs=tuple(RecurringLog.from_json(each) for each in body["logs"]),
             total_is_estimate=body["total_is_estimate"],
             next_cursor=body["next_cursor"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListGatewayEventsResult:
+    """Response of `list_gateway_events`."""
+
+    count: int
+    """Number of events on this page."""
+    total: int
+    """Number of events on all pages."""
+    events: tuple[GatewayEvent, ...]
+    """The events of this page."""
+    total_is_estimate: bool
+    """Whether `total` is an estimate, because there are more than 10,000 events."""
+    next_cursor: str | None
+    """`cursor` of the next page. Null on the last page."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "ListGatewayEventsResult":
+        """Read it from a response."""
+        return cls(
+            count=body["count"],
+            total=body["total"],
+            events=tuple(GatewayEvent.from_json(each) for each in body["events"]),
+            total_is_estimate=body["total_is_estimate"],
+            next_cursor=body["next_cursor"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetVolumesResult:
+    """Response of `get_volumes`."""
+
+    env: Env
+    """The environment."""
+    from_date: str
+    """The first day, `YYYY-MM-DD`."""
+    to_date: str
+    """The last day, `YYYY-MM-DD`."""
+    card_volumes: tuple[CardVolume, ...]
+    """Card payments and refunds, oldest day first, then by gateway and currency."""
+    wallet_volumes: tuple[WalletVolume, ...]
+    """Credits and debits of wallets, oldest day first, then by currency."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "GetVolumesResult":
+        """Read it from a response."""
+        return cls(
+            env=body["env"],
+            from_date=body["from_date"],
+            to_date=body["to_date"],
+            card_volumes=tuple(CardVolume.from_json(each) for each in body["card_volumes"]),
+            wallet_volumes=tuple(WalletVolume.from_json(each) for each in body["wallet_volumes"]),
         )

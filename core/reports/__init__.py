@@ -1,0 +1,1 @@
+"""Reports: what gateways told, and what moved on each day."""
