@@ -16,7 +16,7 @@ _SCALARS = {
     Kind.BOOLEAN: "bool",
     Kind.AMOUNT: "str",
     Kind.CURRENCY: "str",
-    Kind.TIME: "str",
+    Kind.TIME: "datetime",
     Kind.MAP: "Mapping[str, str]",
 }
 
@@ -47,6 +47,8 @@ def _type(what: Property) -> str:
     name = what.type_name or _SCALARS[what.field.kind]
     if what.is_given and what.field.kind is Kind.AMOUNT:
         name = "Amount"
+    if what.is_given and what.field.kind is Kind.TIME:
+        name = "Time"
     if what.field.repeated:
         name = f"Sequence[{name}]" if what.is_given else f"tuple[{name}, ...]"
     if what.field.nullable:
@@ -76,7 +78,9 @@ def _read(what: Property) -> str:
     if what.field.kind is Kind.OBJECT:
         made = f"{what.type_name}.from_json({one})"
     elif what.field.kind is Kind.AMOUNT:
-        made = f"str({one})"
+        made = f'amount(body, "{what.name}")'
+    elif what.field.kind is Kind.TIME:
+        made = f"moment({one})"
     elif what.field.kind is Kind.MAP:
         made = f"dict({one})"
     else:

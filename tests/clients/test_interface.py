@@ -6,7 +6,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from iso4217 import Currency
 
+from clients.generate.model import interface
+from core.money import stored_exponent
 from tests.clients.conftest import CLIENTS_TO_RUN
 from tests.clients.runners import CLIENTS, command_of, environment_of
 from tests.optional_programs import needs
@@ -61,6 +64,13 @@ def test_a_float_is_rejected_and_the_trace_contains_neither_key_nor_card(
     assert "an amount is a decimal string" in printed
     assert _KEY not in printed
     assert _CARD not in printed
+
+
+def test_the_decimals_of_currencies_are_those_of_the_core() -> None:
+    decimals = interface().decimals
+    currencies = {each.code.lower() for each in Currency} | set(decimals) | {"std", "hrk"}
+    known = {each: digits for each in currencies if (digits := stored_exponent(each)) is not None}
+    assert known == {each: decimals.get(each, 2) for each in known}
 
 
 @needs("php")

@@ -92,7 +92,7 @@ _PHP_KEY = "$apiKey = getenv('CLIENT_API_KEY');"
 @pytest.mark.parametrize("client", [each for each in CLIENTS_TO_RUN if each != "python-async"])
 @pytest.mark.parametrize(
     ("card", "printed"),
-    [("pm_card_visa", "^pi_\\w+ 25.5$"), ("pm_card_chargeCustomerFail", "^declined: ?\\w+$")],
+    [("pm_card_visa", "^pi_\\w+ 25\\.50$"), ("pm_card_chargeCustomerFail", "^declined: ?\\w+$")],
 )
 def test_the_example_of_the_readme_runs(
     endpoint: Endpoint, built: Path, tmp_path: Path, client: str, card: str, printed: str

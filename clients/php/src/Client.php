@@ -198,7 +198,7 @@ final class Client
      * @param array{
      *     name: string,
      *     scopes: list<'read'|'charge'|'refund'|'admin'>,
-     *     expires_at?: string,
+     *     expires_at?: string|\DateTimeInterface,
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode INVALID_FIELDS, API_KEY_STATE or one of every
@@ -496,8 +496,8 @@ final class Client
      * @param array{
      *     page?: int,
      *     limit?: int,
-     *     from_date?: string,
-     *     to_date?: string,
+     *     from_date?: string|\DateTimeInterface,
+     *     to_date?: string|\DateTimeInterface,
      *     cursor?: string,
      *     metadata?: array<string, string>
      * } $fields
@@ -512,6 +512,31 @@ final class Client
             $fields,
             [Result\GetAllUsersResult::class, 'fromJson']
         );
+    }
+
+    /**
+     * Yields the users of all pages of getAllUsers, which has the fields.
+     *
+     * @param array{
+     *     limit?: int,
+     *     from_date?: string|\DateTimeInterface,
+     *     to_date?: string|\DateTimeInterface,
+     *     metadata?: array<string, string>
+     * } $fields
+     * @return \Generator<int, Result\User>
+     * @throws NiviscoException if a call did not succeed; what was yielded before remains right
+     */
+    public function iterateAllUsers(
+        #[\SensitiveParameter]
+        array $fields = []
+    ): \Generator {
+        do {
+            $page = $this->getAllUsers($fields);
+            foreach ($page->users as $each) {
+                yield $each;
+            }
+            $fields['cursor'] = $page->nextCursor;
+        } while ($page->nextCursor !== null);
     }
 
     /**
@@ -1129,8 +1154,8 @@ final class Client
      * @param array{
      *     page?: int,
      *     limit?: int,
-     *     from_date?: string,
-     *     to_date?: string,
+     *     from_date?: string|\DateTimeInterface,
+     *     to_date?: string|\DateTimeInterface,
      *     user_id?: string,
      *     status?: 'pending'|'succeeded'|'declined'|'requires_action'|'failed'|'needs_review'|'held_for_review'|'voided'|'partially_refunded'|'refunded'|'disputed'|'authorized',
      *     gateway?: 'stripe'|'authorize',
@@ -1149,6 +1174,35 @@ final class Client
             $fields,
             [Result\GetPaymentRecordsResult::class, 'fromJson']
         );
+    }
+
+    /**
+     * Yields the payments of all pages of getPaymentRecords, which has the fields.
+     *
+     * @param array{
+     *     limit?: int,
+     *     from_date?: string|\DateTimeInterface,
+     *     to_date?: string|\DateTimeInterface,
+     *     user_id?: string,
+     *     status?: 'pending'|'succeeded'|'declined'|'requires_action'|'failed'|'needs_review'|'held_for_review'|'voided'|'partially_refunded'|'refunded'|'disputed'|'authorized',
+     *     gateway?: 'stripe'|'authorize',
+     *     env?: 'TEST'|'LIVE',
+     *     metadata?: array<string, string>
+     * } $fields
+     * @return \Generator<int, Result\Payment>
+     * @throws NiviscoException if a call did not succeed; what was yielded before remains right
+     */
+    public function iteratePaymentRecords(
+        #[\SensitiveParameter]
+        array $fields = []
+    ): \Generator {
+        do {
+            $page = $this->getPaymentRecords($fields);
+            foreach ($page->payments as $each) {
+                yield $each;
+            }
+            $fields['cursor'] = $page->nextCursor;
+        } while ($page->nextCursor !== null);
     }
 
     /**
@@ -1347,8 +1401,8 @@ final class Client
      * @param array{
      *     page?: int,
      *     limit?: int,
-     *     from_date?: string,
-     *     to_date?: string,
+     *     from_date?: string|\DateTimeInterface,
+     *     to_date?: string|\DateTimeInterface,
      *     payment_id?: string,
      *     user_id?: string,
      *     status?: 'pending'|'succeeded'|'failed'|'canceled',
@@ -1370,6 +1424,35 @@ final class Client
     }
 
     /**
+     * Yields the refunds of all pages of listRefunds, which has the fields.
+     *
+     * @param array{
+     *     limit?: int,
+     *     from_date?: string|\DateTimeInterface,
+     *     to_date?: string|\DateTimeInterface,
+     *     payment_id?: string,
+     *     user_id?: string,
+     *     status?: 'pending'|'succeeded'|'failed'|'canceled',
+     *     env?: 'TEST'|'LIVE',
+     *     metadata?: array<string, string>
+     * } $fields
+     * @return \Generator<int, Result\Refund>
+     * @throws NiviscoException if a call did not succeed; what was yielded before remains right
+     */
+    public function iterateRefunds(
+        #[\SensitiveParameter]
+        array $fields = []
+    ): \Generator {
+        do {
+            $page = $this->listRefunds($fields);
+            foreach ($page->refunds as $each) {
+                yield $each;
+            }
+            $fields['cursor'] = $page->nextCursor;
+        } while ($page->nextCursor !== null);
+    }
+
+    /**
      * Returns a user's wallet.
      *
      * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
@@ -1382,7 +1465,7 @@ final class Client
      * @param array{
      *     user_id: string,
      *     env?: 'TEST'|'LIVE',
-     *     as_of?: string
+     *     as_of?: string|\DateTimeInterface
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND or one of every action
      * @throws NiviscoException if the call did not succeed
@@ -1419,8 +1502,8 @@ final class Client
      *     env?: 'TEST'|'LIVE',
      *     page?: int,
      *     limit?: int,
-     *     from_date?: string,
-     *     to_date?: string,
+     *     from_date?: string|\DateTimeInterface,
+     *     to_date?: string|\DateTimeInterface,
      *     cursor?: string
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND or one of every action
@@ -1435,6 +1518,32 @@ final class Client
             $fields,
             [Result\GetWalletHistoryResult::class, 'fromJson']
         );
+    }
+
+    /**
+     * Yields the transactions of all pages of getWalletHistory, which has the fields.
+     *
+     * @param array{
+     *     user_id: string,
+     *     env?: 'TEST'|'LIVE',
+     *     limit?: int,
+     *     from_date?: string|\DateTimeInterface,
+     *     to_date?: string|\DateTimeInterface
+     * } $fields
+     * @return \Generator<int, Result\WalletTransaction>
+     * @throws NiviscoException if a call did not succeed; what was yielded before remains right
+     */
+    public function iterateWalletHistory(
+        #[\SensitiveParameter]
+        array $fields
+    ): \Generator {
+        do {
+            $page = $this->getWalletHistory($fields);
+            foreach ($page->transactions as $each) {
+                yield $each;
+            }
+            $fields['cursor'] = $page->nextCursor;
+        } while ($page->nextCursor !== null);
     }
 
     /**
@@ -1530,8 +1639,8 @@ final class Client
      *     env?: 'TEST'|'LIVE',
      *     page?: int,
      *     limit?: int,
-     *     from_date?: string,
-     *     to_date?: string,
+     *     from_date?: string|\DateTimeInterface,
+     *     to_date?: string|\DateTimeInterface,
      *     cursor?: string
      * } $fields
      * @throws NiviscoException if the call did not succeed
@@ -1545,6 +1654,32 @@ final class Client
             $fields,
             [Result\ListReceivablesResult::class, 'fromJson']
         );
+    }
+
+    /**
+     * Yields the receivables of all pages of listReceivables, which has the fields.
+     *
+     * @param array{
+     *     user_id?: string,
+     *     env?: 'TEST'|'LIVE',
+     *     limit?: int,
+     *     from_date?: string|\DateTimeInterface,
+     *     to_date?: string|\DateTimeInterface
+     * } $fields
+     * @return \Generator<int, Result\Receivable>
+     * @throws NiviscoException if a call did not succeed; what was yielded before remains right
+     */
+    public function iterateReceivables(
+        #[\SensitiveParameter]
+        array $fields = []
+    ): \Generator {
+        do {
+            $page = $this->listReceivables($fields);
+            foreach ($page->receivables as $each) {
+                yield $each;
+            }
+            $fields['cursor'] = $page->nextCursor;
+        } while ($page->nextCursor !== null);
     }
 
     /**
@@ -1756,8 +1891,8 @@ final class Client
      *     status?: 'open'|'captured'|'released'|'expired',
      *     page?: int,
      *     limit?: int,
-     *     from_date?: string,
-     *     to_date?: string,
+     *     from_date?: string|\DateTimeInterface,
+     *     to_date?: string|\DateTimeInterface,
      *     env?: 'TEST'|'LIVE',
      *     cursor?: string,
      *     metadata?: array<string, string>
@@ -1773,6 +1908,34 @@ final class Client
             $fields,
             [Result\ListHoldsResult::class, 'fromJson']
         );
+    }
+
+    /**
+     * Yields the holds of all pages of listHolds, which has the fields.
+     *
+     * @param array{
+     *     user_id?: string,
+     *     status?: 'open'|'captured'|'released'|'expired',
+     *     limit?: int,
+     *     from_date?: string|\DateTimeInterface,
+     *     to_date?: string|\DateTimeInterface,
+     *     env?: 'TEST'|'LIVE',
+     *     metadata?: array<string, string>
+     * } $fields
+     * @return \Generator<int, Result\WalletHold>
+     * @throws NiviscoException if a call did not succeed; what was yielded before remains right
+     */
+    public function iterateHolds(
+        #[\SensitiveParameter]
+        array $fields = []
+    ): \Generator {
+        do {
+            $page = $this->listHolds($fields);
+            foreach ($page->holds as $each) {
+                yield $each;
+            }
+            $fields['cursor'] = $page->nextCursor;
+        } while ($page->nextCursor !== null);
     }
 
     /**
@@ -2054,8 +2217,8 @@ final class Client
      *     status?: 'active'|'paused'|'cancelled'|'completed',
      *     page?: int,
      *     limit?: int,
-     *     from_date?: string,
-     *     to_date?: string,
+     *     from_date?: string|\DateTimeInterface,
+     *     to_date?: string|\DateTimeInterface,
      *     env?: 'TEST'|'LIVE',
      *     preview?: int,
      *     cursor?: string,
@@ -2072,6 +2235,35 @@ final class Client
             $fields,
             [Result\ListRecurringResult::class, 'fromJson']
         );
+    }
+
+    /**
+     * Yields the recurring of all pages of listRecurring, which has the fields.
+     *
+     * @param array{
+     *     user_id?: string,
+     *     status?: 'active'|'paused'|'cancelled'|'completed',
+     *     limit?: int,
+     *     from_date?: string|\DateTimeInterface,
+     *     to_date?: string|\DateTimeInterface,
+     *     env?: 'TEST'|'LIVE',
+     *     preview?: int,
+     *     metadata?: array<string, string>
+     * } $fields
+     * @return \Generator<int, Result\RecurringJob>
+     * @throws NiviscoException if a call did not succeed; what was yielded before remains right
+     */
+    public function iterateRecurring(
+        #[\SensitiveParameter]
+        array $fields = []
+    ): \Generator {
+        do {
+            $page = $this->listRecurring($fields);
+            foreach ($page->recurring as $each) {
+                yield $each;
+            }
+            $fields['cursor'] = $page->nextCursor;
+        } while ($page->nextCursor !== null);
     }
 
     /**
@@ -2186,8 +2378,8 @@ final class Client
      *     status?: 'succeeded'|'declined'|'requires_action'|'failed'|'skipped',
      *     page?: int,
      *     limit?: int,
-     *     from_date?: string,
-     *     to_date?: string,
+     *     from_date?: string|\DateTimeInterface,
+     *     to_date?: string|\DateTimeInterface,
      *     cursor?: string
      * } $fields
      * @throws ApiException with the errorCode RECURRING_NOT_FOUND or one of every action
@@ -2202,5 +2394,32 @@ final class Client
             $fields,
             [Result\GetRecurringLogsResult::class, 'fromJson']
         );
+    }
+
+    /**
+     * Yields the logs of all pages of getRecurringLogs, which has the fields.
+     *
+     * @param array{
+     *     recurring_id?: string,
+     *     user_id?: string,
+     *     status?: 'succeeded'|'declined'|'requires_action'|'failed'|'skipped',
+     *     limit?: int,
+     *     from_date?: string|\DateTimeInterface,
+     *     to_date?: string|\DateTimeInterface
+     * } $fields
+     * @return \Generator<int, Result\RecurringLog>
+     * @throws NiviscoException if a call did not succeed; what was yielded before remains right
+     */
+    public function iterateRecurringLogs(
+        #[\SensitiveParameter]
+        array $fields = []
+    ): \Generator {
+        do {
+            $page = $this->getRecurringLogs($fields);
+            foreach ($page->logs as $each) {
+                yield $each;
+            }
+            $fields['cursor'] = $page->nextCursor;
+        } while ($page->nextCursor !== null);
     }
 }

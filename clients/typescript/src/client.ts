@@ -278,6 +278,25 @@ export class Nivisco {
   }
 
   /**
+   * Yields the users of all pages of `getAllUsers`, which has the fields.
+   *
+   * @throws NiviscoError if a call did not succeed; what was yielded before remains right.
+   */
+  async *iterateAllUsers(
+    fields: Omit<types.GetAllUsersFields, "cursor" | "page"> = {},
+  ): AsyncGenerator<types.User, void, undefined> {
+    let cursor: string | null = null;
+    do {
+      const page: types.GetAllUsersResult = await this.getAllUsers({
+        ...fields,
+        ...(cursor !== null && { cursor }),
+      });
+      yield* page.users;
+      cursor = page.nextCursor;
+    } while (cursor !== null);
+  }
+
+  /**
    * Updates a user's name or email address, or activates or deactivates the user.
    *
    * @throws ApiError with the code USER_NOT_FOUND, INVALID_FIELDS or one of every action.
@@ -566,6 +585,25 @@ export class Nivisco {
   }
 
   /**
+   * Yields the payments of all pages of `getPaymentRecords`, which has the fields.
+   *
+   * @throws NiviscoError if a call did not succeed; what was yielded before remains right.
+   */
+  async *iteratePaymentRecords(
+    fields: Omit<types.GetPaymentRecordsFields, "cursor" | "page"> = {},
+  ): AsyncGenerator<types.Payment, void, undefined> {
+    let cursor: string | null = null;
+    do {
+      const page: types.GetPaymentRecordsResult = await this.getPaymentRecords({
+        ...fields,
+        ...(cursor !== null && { cursor }),
+      });
+      yield* page.payments;
+      cursor = page.nextCursor;
+    } while (cursor !== null);
+  }
+
+  /**
    * Returns a payment with its card, refunds, disputes and history.
    *
    * Of each list these are the newest 100; `list_refunds` with `payment_id` has all refunds
@@ -653,6 +691,25 @@ export class Nivisco {
   }
 
   /**
+   * Yields the refunds of all pages of `listRefunds`, which has the fields.
+   *
+   * @throws NiviscoError if a call did not succeed; what was yielded before remains right.
+   */
+  async *iterateRefunds(
+    fields: Omit<types.ListRefundsFields, "cursor" | "page"> = {},
+  ): AsyncGenerator<types.Refund, void, undefined> {
+    let cursor: string | null = null;
+    do {
+      const page: types.ListRefundsResult = await this.listRefunds({
+        ...fields,
+        ...(cursor !== null && { cursor }),
+      });
+      yield* page.refunds;
+      cursor = page.nextCursor;
+    } while (cursor !== null);
+  }
+
+  /**
    * Returns a user's wallet.
    *
    * @throws ApiError with the code USER_NOT_FOUND or one of every action.
@@ -672,6 +729,25 @@ export class Nivisco {
     fields: types.GetWalletHistoryFields,
   ): Promise<types.GetWalletHistoryResult> {
     return this.#connection.read("get_wallet_history", fields, readers.readGetWalletHistoryResult);
+  }
+
+  /**
+   * Yields the transactions of all pages of `getWalletHistory`, which has the fields.
+   *
+   * @throws NiviscoError if a call did not succeed; what was yielded before remains right.
+   */
+  async *iterateWalletHistory(
+    fields: Omit<types.GetWalletHistoryFields, "cursor" | "page">,
+  ): AsyncGenerator<types.WalletTransaction, void, undefined> {
+    let cursor: string | null = null;
+    do {
+      const page: types.GetWalletHistoryResult = await this.getWalletHistory({
+        ...fields,
+        ...(cursor !== null && { cursor }),
+      });
+      yield* page.transactions;
+      cursor = page.nextCursor;
+    } while (cursor !== null);
   }
 
   /**
@@ -721,6 +797,25 @@ export class Nivisco {
     fields: types.ListReceivablesFields = {},
   ): Promise<types.ListReceivablesResult> {
     return this.#connection.read("list_receivables", fields, readers.readListReceivablesResult);
+  }
+
+  /**
+   * Yields the receivables of all pages of `listReceivables`, which has the fields.
+   *
+   * @throws NiviscoError if a call did not succeed; what was yielded before remains right.
+   */
+  async *iterateReceivables(
+    fields: Omit<types.ListReceivablesFields, "cursor" | "page"> = {},
+  ): AsyncGenerator<types.Receivable, void, undefined> {
+    let cursor: string | null = null;
+    do {
+      const page: types.ListReceivablesResult = await this.listReceivables({
+        ...fields,
+        ...(cursor !== null && { cursor }),
+      });
+      yield* page.receivables;
+      cursor = page.nextCursor;
+    } while (cursor !== null);
   }
 
   /**
@@ -816,6 +911,25 @@ export class Nivisco {
    */
   async listHolds(fields: types.ListHoldsFields = {}): Promise<types.ListHoldsResult> {
     return this.#connection.read("list_holds", fields, readers.readListHoldsResult);
+  }
+
+  /**
+   * Yields the holds of all pages of `listHolds`, which has the fields.
+   *
+   * @throws NiviscoError if a call did not succeed; what was yielded before remains right.
+   */
+  async *iterateHolds(
+    fields: Omit<types.ListHoldsFields, "cursor" | "page"> = {},
+  ): AsyncGenerator<types.WalletHold, void, undefined> {
+    let cursor: string | null = null;
+    do {
+      const page: types.ListHoldsResult = await this.listHolds({
+        ...fields,
+        ...(cursor !== null && { cursor }),
+      });
+      yield* page.holds;
+      cursor = page.nextCursor;
+    } while (cursor !== null);
   }
 
   /**
@@ -934,6 +1048,25 @@ export class Nivisco {
   }
 
   /**
+   * Yields the recurring of all pages of `listRecurring`, which has the fields.
+   *
+   * @throws NiviscoError if a call did not succeed; what was yielded before remains right.
+   */
+  async *iterateRecurring(
+    fields: Omit<types.ListRecurringFields, "cursor" | "page"> = {},
+  ): AsyncGenerator<types.RecurringJob, void, undefined> {
+    let cursor: string | null = null;
+    do {
+      const page: types.ListRecurringResult = await this.listRecurring({
+        ...fields,
+        ...(cursor !== null && { cursor }),
+      });
+      yield* page.recurring;
+      cursor = page.nextCursor;
+    } while (cursor !== null);
+  }
+
+  /**
    * Returns a recurring job, its failed cycles, its open cycle and its last log entries.
    *
    * @throws ApiError with the code RECURRING_NOT_FOUND or one of every action.
@@ -997,5 +1130,24 @@ export class Nivisco {
     fields: types.GetRecurringLogsFields = {},
   ): Promise<types.GetRecurringLogsResult> {
     return this.#connection.read("get_recurring_logs", fields, readers.readGetRecurringLogsResult);
+  }
+
+  /**
+   * Yields the logs of all pages of `getRecurringLogs`, which has the fields.
+   *
+   * @throws NiviscoError if a call did not succeed; what was yielded before remains right.
+   */
+  async *iterateRecurringLogs(
+    fields: Omit<types.GetRecurringLogsFields, "cursor" | "page"> = {},
+  ): AsyncGenerator<types.RecurringLog, void, undefined> {
+    let cursor: string | null = null;
+    do {
+      const page: types.GetRecurringLogsResult = await this.getRecurringLogs({
+        ...fields,
+        ...(cursor !== null && { cursor }),
+      });
+      yield* page.logs;
+      cursor = page.nextCursor;
+    } while (cursor !== null);
   }
 }

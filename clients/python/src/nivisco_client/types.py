@@ -2,12 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 from typing import Any, Final, Literal
 
+from ._values import amount, moment
+
 Amount = str | Decimal
 """An exact amount of money, `"25.50"` or `Decimal("25.50")`; never a float."""
+
+Time = str | date | datetime
+"""A time: ISO 8601, a `datetime` with a zone, or a `date`."""
 
 
 class Clear(Enum):
@@ -97,10 +103,10 @@ class Business:
     """Email address of the business, at its domain."""
     domain: str
     """Internet domain of the business, for example `northwindcoffee.com`. It never changes."""
-    created_at: str
-    """Time of registration. `YYYY-MM-DD HH:MM:SS` in UTC."""
-    updated_at: str
-    """Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    created_at: datetime
+    """Time of registration. In UTC."""
+    updated_at: datetime
+    """Time of the last change. In UTC."""
     active: bool
     """Whether the business is active. The credentials of an inactive business are rejected."""
     default_env: Env
@@ -114,10 +120,9 @@ class Business:
     max_failed_cycles: int
     """Number of failed cycles in a row that pauses a recurring job without a number of its
     own."""
-    suspended_at: str | None
+    suspended_at: datetime | None
     """Time since which the business is suspended: it can read, refund, and end what it began,
-    and its users are not charged. Null if it is not suspended. `YYYY-MM-DD HH:MM:SS` in
-    UTC."""
+    and its users are not charged. Null if it is not suspended. In UTC."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Business":
@@ -127,14 +132,14 @@ class Business:
             name=body["name"],
             email=body["email"],
             domain=body["domain"],
-            created_at=body["created_at"],
-            updated_at=body["updated_at"],
+            created_at=moment(body["created_at"]),
+            updated_at=moment(body["updated_at"]),
             active=body["active"],
             default_env=body["default_env"],
             settle_receivables=body["settle_receivables"],
             retry_days=tuple(body["retry_days"]),
             max_failed_cycles=body["max_failed_cycles"],
-            suspended_at=body["suspended_at"],
+            suspended_at=None if body["suspended_at"] is None else moment(body["suspended_at"]),
         )
 
 
@@ -192,20 +197,17 @@ class ApiKey:
     """What the key is allowed to do."""
     last4: str | None
     """Last four digits of the key. Null for keys that are older than this field."""
-    created_at: str
-    """Time of creation. For the default key, the time of its last replacement. `YYYY-MM-DD
-    HH:MM:SS` in UTC."""
-    last_used_at: str | None
-    """Time of the last use, at most about a minute late. Null if the key was not used.
-    `YYYY-MM-DD HH:MM:SS` in UTC."""
-    expires_at: str | None
-    """Time from which the key does not work. Null if it does not expire. `YYYY-MM-DD HH:MM:SS`
-    in UTC."""
-    revoked_at: str | None
-    """Time of revocation. Null if the key is not revoked. `YYYY-MM-DD HH:MM:SS` in UTC."""
-    replaced_at: str | None
+    created_at: datetime
+    """Time of creation. For the default key, the time of its last replacement. In UTC."""
+    last_used_at: datetime | None
+    """Time of the last use, at most about a minute late. Null if the key was not used. In UTC."""
+    expires_at: datetime | None
+    """Time from which the key does not work. Null if it does not expire. In UTC."""
+    revoked_at: datetime | None
+    """Time of revocation. Null if the key is not revoked. In UTC."""
+    replaced_at: datetime | None
     """Time at which `change_api_key` replaced the key, which works until `expires_at`. Null if
-    it was not replaced. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    it was not replaced. In UTC."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ApiKey":
@@ -215,11 +217,11 @@ class ApiKey:
             name=body["name"],
             scopes=tuple(body["scopes"]),
             last4=body["last4"],
-            created_at=body["created_at"],
-            last_used_at=body["last_used_at"],
-            expires_at=body["expires_at"],
-            revoked_at=body["revoked_at"],
-            replaced_at=body["replaced_at"],
+            created_at=moment(body["created_at"]),
+            last_used_at=None if body["last_used_at"] is None else moment(body["last_used_at"]),
+            expires_at=None if body["expires_at"] is None else moment(body["expires_at"]),
+            revoked_at=None if body["revoked_at"] is None else moment(body["revoked_at"]),
+            replaced_at=None if body["replaced_at"] is None else moment(body["replaced_at"]),
         )
 
 
@@ -314,20 +316,19 @@ class User:
     """Name of the user."""
     email: str
     """Email address of the user."""
-    created_at: str
-    """Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    created_at: datetime
+    """Time of creation. In UTC."""
     active: bool
     """Whether the user is active. Cards, charges, credits and new recurring jobs of an
     inactive user are rejected, and user lists omit inactive users."""
     currency: str
     """Currency of the user's wallets, ISO 4217 in lower case, for example `usd`."""
-    updated_at: str
-    """Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    updated_at: datetime
+    """Time of the last change. In UTC."""
     default_gateway: Gateway | None
     """Gateway of charges whose request specifies none. Null until the first card is saved."""
-    suspended_at: str | None
-    """Time since which the user is suspended. Null if the user is not. `YYYY-MM-DD HH:MM:SS`
-    in UTC."""
+    suspended_at: datetime | None
+    """Time since which the user is suspended. Null if the user is not. In UTC."""
     metadata: Mapping[str, str]
     """Pairs of strings from the last request that set them. Empty if there are none."""
 
@@ -338,12 +339,12 @@ class User:
             user_id=body["user_id"],
             name=body["name"],
             email=body["email"],
-            created_at=body["created_at"],
+            created_at=moment(body["created_at"]),
             active=body["active"],
             currency=body["currency"],
-            updated_at=body["updated_at"],
+            updated_at=moment(body["updated_at"]),
             default_gateway=body["default_gateway"],
-            suspended_at=body["suspended_at"],
+            suspended_at=None if body["suspended_at"] is None else moment(body["suspended_at"]),
             metadata=dict(body["metadata"]),
         )
 
@@ -398,18 +399,18 @@ class Wallet:
     user_id: str
     """Id of the user who owns the wallet."""
     balance: str
-    """Balance of the wallet. A decimal string."""
+    """Balance of the wallet. A decimal string with the currency's decimals."""
     currency: str
     """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
-    updated_at: str
-    """Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    updated_at: datetime
+    """Time of the last change. In UTC."""
     env: Env
     """Environment of the wallet."""
-    created_at: str
-    """Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    created_at: datetime
+    """Time of creation. In UTC."""
     available: str | None
     """Balance without open holds: what can be debited. Null in an answer that is replayed from
-    before there were holds. A decimal string."""
+    before there were holds. A decimal string with the currency's decimals."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Wallet":
@@ -417,12 +418,12 @@ class Wallet:
         return cls(
             wallet_id=body["wallet_id"],
             user_id=body["user_id"],
-            balance=str(body["balance"]),
+            balance=amount(body, "balance"),
             currency=body["currency"],
-            updated_at=body["updated_at"],
+            updated_at=moment(body["updated_at"]),
             env=body["env"],
-            created_at=body["created_at"],
-            available=None if body["available"] is None else str(body["available"]),
+            created_at=moment(body["created_at"]),
+            available=None if body["available"] is None else amount(body, "available"),
         )
 
 
@@ -449,8 +450,8 @@ class Card:
     """Environment of the card."""
     user_id: str
     """Id of the user who owns the card."""
-    created_at: str
-    """Time at which the card was saved. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    created_at: datetime
+    """Time at which the card was saved. In UTC."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Card":
@@ -465,7 +466,7 @@ class Card:
             primary=body["primary"],
             env=body["env"],
             user_id=body["user_id"],
-            created_at=body["created_at"],
+            created_at=moment(body["created_at"]),
         )
 
 
@@ -513,13 +514,13 @@ class Payment:
     """The gateway's id of the payment, for example `pi_…`. Null until the gateway has returned
     one."""
     amount: str
-    """Amount of the payment. A decimal string."""
+    """Amount of the payment. A decimal string with the currency's decimals."""
     currency: str
     """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
     status: PaymentStatus
     """Status of the payment."""
-    created_at: str
-    """Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    created_at: datetime
+    """Time of creation. In UTC."""
     payment_id: str
     """Id of the payment, `PAY-…`. The gateway stores it with the transaction."""
     user_id: str
@@ -534,14 +535,15 @@ class Payment:
     """The gateway's decline code, for example `insufficient_funds`, or `expired` if the
     payment was authorized and not captured in time. Null if there is none."""
     amount_refunded: str | None
-    """Refunded part of the amount. Null if nothing was refunded. A decimal string."""
-    updated_at: str
-    """Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    """Refunded part of the amount. Null if nothing was refunded. A decimal string with the
+    currency's decimals."""
+    updated_at: datetime
+    """Time of the last change. In UTC."""
     kind: PaymentKind
     """Kind of the payment."""
     amount_captured: str | None
     """Charged amount: all of the payment, unless a part of an authorized one was captured.
-    Null if nothing was charged. A decimal string."""
+    Null if nothing was charged. A decimal string with the currency's decimals."""
     void_reason: VoidReason | None
     """Reason from the request to void the payment. Null if it was not voided on request, or
     without a reason."""
@@ -553,10 +555,10 @@ class Payment:
         """Read it from a response."""
         return cls(
             transaction_id=body["transaction_id"],
-            amount=str(body["amount"]),
+            amount=amount(body, "amount"),
             currency=body["currency"],
             status=body["status"],
-            created_at=body["created_at"],
+            created_at=moment(body["created_at"]),
             payment_id=body["payment_id"],
             user_id=body["user_id"],
             gateway=body["gateway"],
@@ -565,12 +567,12 @@ class Payment:
             decline_code=body["decline_code"],
             amount_refunded=None
             if body["amount_refunded"] is None
-            else str(body["amount_refunded"]),
-            updated_at=body["updated_at"],
+            else amount(body, "amount_refunded"),
+            updated_at=moment(body["updated_at"]),
             kind=body["kind"],
             amount_captured=None
             if body["amount_captured"] is None
-            else str(body["amount_captured"]),
+            else amount(body, "amount_captured"),
             void_reason=body["void_reason"],
             metadata=dict(body["metadata"]),
         )
@@ -583,27 +585,27 @@ class GatewayRefund:
     gateway_refund_id: str
     """The gateway's id of the refund, for example `re_…`."""
     amount: str | None
-    """Amount of the refund. Null if the gateway did not tell it. A decimal string."""
+    """Amount of the refund. Null if the gateway did not tell it. A decimal string with the
+    currency's decimals."""
     currency: str | None
     """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
     status: GatewayRefundStatus
     """Status of the refund."""
-    created_at: str
-    """Time of the first event about the refund, by the gateway's clock. `YYYY-MM-DD HH:MM:SS`
-    in UTC."""
-    updated_at: str
-    """Time of the event with its present status. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    created_at: datetime
+    """Time of the first event about the refund, by the gateway's clock. In UTC."""
+    updated_at: datetime
+    """Time of the event with its present status. In UTC."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "GatewayRefund":
         """Read it from a response."""
         return cls(
             gateway_refund_id=body["gateway_refund_id"],
-            amount=None if body["amount"] is None else str(body["amount"]),
+            amount=None if body["amount"] is None else amount(body, "amount"),
             currency=body["currency"],
             status=body["status"],
-            created_at=body["created_at"],
-            updated_at=body["updated_at"],
+            created_at=moment(body["created_at"]),
+            updated_at=moment(body["updated_at"]),
         )
 
 
@@ -615,27 +617,26 @@ class Dispute:
     """The gateway's id of the dispute, for example `dp_…`."""
     amount: str | None
     """Disputed amount, in the cardholder's currency. Null if that currency is unknown. A
-    decimal string."""
+    decimal string with the currency's decimals."""
     currency: str | None
     """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
     status: DisputeStatus
     """Status of the dispute."""
-    created_at: str
-    """Time of the first event about the dispute, by the gateway's clock. `YYYY-MM-DD HH:MM:SS`
-    in UTC."""
-    updated_at: str
-    """Time of the event with its present status. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    created_at: datetime
+    """Time of the first event about the dispute, by the gateway's clock. In UTC."""
+    updated_at: datetime
+    """Time of the event with its present status. In UTC."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Dispute":
         """Read it from a response."""
         return cls(
             dispute_id=body["dispute_id"],
-            amount=None if body["amount"] is None else str(body["amount"]),
+            amount=None if body["amount"] is None else amount(body, "amount"),
             currency=body["currency"],
             status=body["status"],
-            created_at=body["created_at"],
-            updated_at=body["updated_at"],
+            created_at=moment(body["created_at"]),
+            updated_at=moment(body["updated_at"]),
         )
 
 
@@ -646,30 +647,30 @@ class PaymentChange:
     status: PaymentStatus
     """Status from then on."""
     amount_refunded: str
-    """Refunded part of the amount from then on, 0 if nothing was refunded. A decimal string."""
+    """Refunded part of the amount from then on, 0 if nothing was refunded. A decimal string
+    with the currency's decimals."""
     currency: str
     """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
-    since: str
-    """Time at which it became known here. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    since: datetime
+    """Time at which it became known here. In UTC."""
     source: PaymentSource
     """Where it came from."""
     event_id: str | None
     """The gateway's id of the event, for example `evt_…`. Null if it was none."""
-    occurred_at: str | None
-    """Time of the event by the gateway's clock. Null if it was none. `YYYY-MM-DD HH:MM:SS` in
-    UTC."""
+    occurred_at: datetime | None
+    """Time of the event by the gateway's clock. Null if it was none. In UTC."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "PaymentChange":
         """Read it from a response."""
         return cls(
             status=body["status"],
-            amount_refunded=str(body["amount_refunded"]),
+            amount_refunded=amount(body, "amount_refunded"),
             currency=body["currency"],
-            since=body["since"],
+            since=moment(body["since"]),
             source=body["source"],
             event_id=body["event_id"],
-            occurred_at=body["occurred_at"],
+            occurred_at=None if body["occurred_at"] is None else moment(body["occurred_at"]),
         )
 
 
@@ -688,7 +689,7 @@ class Refund:
     gateway: Gateway
     """Gateway of the payment."""
     amount: str
-    """Refunded amount. A decimal string."""
+    """Refunded amount. A decimal string with the currency's decimals."""
     currency: str
     """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
     status: RefundStatus
@@ -702,10 +703,10 @@ class Refund:
     payment's. Null until the gateway has returned one."""
     failure_code: str | None
     """Why the refund failed, for example `charge_already_refunded`. Null if it did not."""
-    created_at: str
-    """Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC."""
-    updated_at: str
-    """Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    created_at: datetime
+    """Time of creation. In UTC."""
+    updated_at: datetime
+    """Time of the last change. In UTC."""
     metadata: Mapping[str, str]
     """Pairs of strings from the request. Empty if there are none."""
 
@@ -718,15 +719,15 @@ class Refund:
             user_id=body["user_id"],
             env=body["env"],
             gateway=body["gateway"],
-            amount=str(body["amount"]),
+            amount=amount(body, "amount"),
             currency=body["currency"],
             status=body["status"],
             reason=body["reason"],
             description=body["description"],
             gateway_refund_id=body["gateway_refund_id"],
             failure_code=body["failure_code"],
-            created_at=body["created_at"],
-            updated_at=body["updated_at"],
+            created_at=moment(body["created_at"]),
+            updated_at=moment(body["updated_at"]),
             metadata=dict(body["metadata"]),
         )
 
@@ -740,7 +741,8 @@ class WalletTransaction:
     type: TransactionType
     """Direction of the transaction."""
     amount: str
-    """Amount of the transaction, greater than zero. A decimal string."""
+    """Amount of the transaction, greater than zero. A decimal string with the currency's
+    decimals."""
     currency: str
     """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
     source: TransactionSource
@@ -750,12 +752,12 @@ class WalletTransaction:
     description: str | None
     """Description of the transaction. Defaults to one by its reason, for example `Stripe
     wallet funding`."""
-    created_at: str
-    """Time of the transaction. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    created_at: datetime
+    """Time of the transaction. In UTC."""
     wallet_id: str
     """Id of the wallet."""
     new_balance: str
-    """Balance after the transaction. A decimal string."""
+    """Balance after the transaction. A decimal string with the currency's decimals."""
     payment_id: str | None
     """Id of the card payment that the transaction belongs to, `PAY-…`. Null if there is none."""
     user_id: str
@@ -773,14 +775,14 @@ class WalletTransaction:
         return cls(
             transaction_id=body["transaction_id"],
             type=body["type"],
-            amount=str(body["amount"]),
+            amount=amount(body, "amount"),
             currency=body["currency"],
             source=body["source"],
             reason=body["reason"],
             description=body["description"],
-            created_at=body["created_at"],
+            created_at=moment(body["created_at"]),
             wallet_id=body["wallet_id"],
-            new_balance=str(body["new_balance"]),
+            new_balance=amount(body, "new_balance"),
             payment_id=body["payment_id"],
             user_id=body["user_id"],
             env=body["env"],
@@ -803,11 +805,11 @@ class Receivable:
     env: Env
     """Environment of the wallet."""
     amount: str
-    """Owed amount, greater than zero. A decimal string."""
+    """Owed amount, greater than zero. A decimal string with the currency's decimals."""
     currency: str
     """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
-    since: str
-    """Time since which the user has owed something. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    since: datetime
+    """Time since which the user has owed something. In UTC."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Receivable":
@@ -816,9 +818,9 @@ class Receivable:
             user_id=body["user_id"],
             wallet_id=body["wallet_id"],
             env=body["env"],
-            amount=str(body["amount"]),
+            amount=amount(body, "amount"),
             currency=body["currency"],
-            since=body["since"],
+            since=moment(body["since"]),
         )
 
 
@@ -831,21 +833,21 @@ class WalletHold:
     status: HoldStatus
     """Status of the hold."""
     amount: str
-    """Held amount. A decimal string."""
+    """Held amount. A decimal string with the currency's decimals."""
     currency: str
     """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
     captured_amount: str | None
-    """Part of it that was debited. Null unless captured. A decimal string."""
+    """Part of it that was debited. Null unless captured. A decimal string with the currency's
+    decimals."""
     description: str | None
     """Description from the request. Null if there is none."""
-    expires_at: str
+    expires_at: datetime
     """Time from which the hold cannot be captured. Its amount is available again a few seconds
-    later. `YYYY-MM-DD HH:MM:SS` in UTC."""
-    created_at: str
-    """Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC."""
-    closed_at: str | None
-    """Time of the capture, release or expiry. Null while the hold is open. `YYYY-MM-DD
-    HH:MM:SS` in UTC."""
+    later. In UTC."""
+    created_at: datetime
+    """Time of creation. In UTC."""
+    closed_at: datetime | None
+    """Time of the capture, release or expiry. Null while the hold is open. In UTC."""
     transaction_id: str | None
     """Id of the debit, `WTX-…`. Null unless captured."""
     wallet_id: str
@@ -863,15 +865,15 @@ class WalletHold:
         return cls(
             hold_id=body["hold_id"],
             status=body["status"],
-            amount=str(body["amount"]),
+            amount=amount(body, "amount"),
             currency=body["currency"],
             captured_amount=None
             if body["captured_amount"] is None
-            else str(body["captured_amount"]),
+            else amount(body, "captured_amount"),
             description=body["description"],
-            expires_at=body["expires_at"],
-            created_at=body["created_at"],
-            closed_at=body["closed_at"],
+            expires_at=moment(body["expires_at"]),
+            created_at=moment(body["created_at"]),
+            closed_at=None if body["closed_at"] is None else moment(body["closed_at"]),
             transaction_id=body["transaction_id"],
             wallet_id=body["wallet_id"],
             user_id=body["user_id"],
@@ -887,7 +889,7 @@ class RecurringJob:
     recurring_id: str
     """Id of the job, for example `REC-123`."""
     amount: str
-    """Amount of each charge. A decimal string."""
+    """Amount of each charge. A decimal string with the currency's decimals."""
     currency: str
     """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
     interval_type: IntervalType
@@ -896,12 +898,10 @@ class RecurringJob:
     """Number of units between two occurrences."""
     status: RecurringStatus
     """Status of the job."""
-    next_run: str | None
-    """Time of the next charge or retry. Null if none is scheduled. `YYYY-MM-DD HH:MM:SS` in
-    UTC."""
-    last_run: str | None
-    """Time of the last successful charge. Null before the first one. `YYYY-MM-DD HH:MM:SS` in
-    UTC."""
+    next_run: datetime | None
+    """Time of the next charge or retry. Null if none is scheduled. In UTC."""
+    last_run: datetime | None
+    """Time of the last successful charge. Null before the first one. In UTC."""
     executed_cycles: int
     """Number of successful charges."""
     description: str | None
@@ -912,9 +912,8 @@ class RecurringJob:
     """Payment source. Null if each charge uses the user's default gateway at that time."""
     timezone: str
     """IANA time zone of the job, for example `America/Chicago`."""
-    end_at: str | None
-    """Last time at which the job may charge. Null if the job does not end. `YYYY-MM-DD
-    HH:MM:SS` in UTC."""
+    end_at: datetime | None
+    """Last time at which the job may charge. Null if the job does not end. In UTC."""
     max_cycles: int | None
     """Number of successful charges after which the job is completed. Null if there is no
     maximum."""
@@ -922,20 +921,19 @@ class RecurringJob:
     """Handling of missed occurrences."""
     env: Env
     """Environment of the job."""
-    upcoming: tuple[str, ...]
-    """Next occurrences of an active job, at most as many as `preview` in the request.
-    `YYYY-MM-DD HH:MM:SS` in UTC."""
-    created_at: str
-    """Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC."""
-    updated_at: str
-    """Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC."""
-    start_at: str
-    """Start of the calendar. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    upcoming: tuple[datetime, ...]
+    """Next occurrences of an active job, at most as many as `preview` in the request. In UTC."""
+    created_at: datetime
+    """Time of creation. In UTC."""
+    updated_at: datetime
+    """Time of the last change. In UTC."""
+    start_at: datetime
+    """Start of the calendar. In UTC."""
     paused_reason: PausedReason | None
     """Why the job is paused. Null if it is not paused, or was paused before reasons were kept."""
-    paused_at: str | None
+    paused_at: datetime | None
     """Since when the job is paused. Null if it is not paused, or was paused before that was
-    kept. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    kept. In UTC."""
     retry_days: tuple[int, ...]
     """Days after the first attempt of a cycle on which it is retried if it was not charged:
     the job's own, or its business's."""
@@ -949,28 +947,28 @@ class RecurringJob:
         """Read it from a response."""
         return cls(
             recurring_id=body["recurring_id"],
-            amount=str(body["amount"]),
+            amount=amount(body, "amount"),
             currency=body["currency"],
             interval_type=body["interval_type"],
             interval_value=body["interval_value"],
             status=body["status"],
-            next_run=body["next_run"],
-            last_run=body["last_run"],
+            next_run=None if body["next_run"] is None else moment(body["next_run"]),
+            last_run=None if body["last_run"] is None else moment(body["last_run"]),
             executed_cycles=body["executed_cycles"],
             description=body["description"],
             user_id=body["user_id"],
             source=body["source"],
             timezone=body["timezone"],
-            end_at=body["end_at"],
+            end_at=None if body["end_at"] is None else moment(body["end_at"]),
             max_cycles=body["max_cycles"],
             catch_up=body["catch_up"],
             env=body["env"],
-            upcoming=tuple(body["upcoming"]),
-            created_at=body["created_at"],
-            updated_at=body["updated_at"],
-            start_at=body["start_at"],
+            upcoming=tuple(moment(each) for each in body["upcoming"]),
+            created_at=moment(body["created_at"]),
+            updated_at=moment(body["updated_at"]),
+            start_at=moment(body["start_at"]),
             paused_reason=body["paused_reason"],
-            paused_at=body["paused_at"],
+            paused_at=None if body["paused_at"] is None else moment(body["paused_at"]),
             retry_days=tuple(body["retry_days"]),
             max_failed_cycles=body["max_failed_cycles"],
             metadata=dict(body["metadata"]),
@@ -981,19 +979,20 @@ class RecurringJob:
 class OpenCycle:
     """A cycle of a recurring job that began and has no final outcome yet."""
 
-    occurrence: str
-    """Scheduled time of the occurrence. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    occurrence: datetime
+    """Scheduled time of the occurrence. In UTC."""
     amount: str
-    """Amount of the charge, as it was when the cycle began. A decimal string."""
+    """Amount of the charge, as it was when the cycle began. A decimal string with the
+    currency's decimals."""
     currency: str
     """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
     source: RecurringSource | None
     """Payment source, as it was when the cycle began. Null for the user's default gateway."""
     attempt: int
     """Number of the current or next attempt, from 1."""
-    next_attempt_at: str | None
+    next_attempt_at: datetime | None
     """When the attempt is made. Null if it was made already: its outcome then decides the
-    cycle. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    cycle. In UTC."""
     payment_id: str | None
     """Id of the attempt's card payment, `PAY-…`. Null if there is none yet."""
     payment_status: PaymentStatus | None
@@ -1003,12 +1002,14 @@ class OpenCycle:
     def from_json(cls, body: Mapping[str, Any]) -> "OpenCycle":
         """Read it from a response."""
         return cls(
-            occurrence=body["occurrence"],
-            amount=str(body["amount"]),
+            occurrence=moment(body["occurrence"]),
+            amount=amount(body, "amount"),
             currency=body["currency"],
             source=body["source"],
             attempt=body["attempt"],
-            next_attempt_at=body["next_attempt_at"],
+            next_attempt_at=None
+            if body["next_attempt_at"] is None
+            else moment(body["next_attempt_at"]),
             payment_id=body["payment_id"],
             payment_status=body["payment_status"],
         )
@@ -1027,14 +1028,14 @@ class RecurringLog:
     """Outcome of the attempt or occurrence."""
     message: str
     """Human-readable message."""
-    attempted_at: str
-    """Time of the log entry. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    attempted_at: datetime
+    """Time of the log entry. In UTC."""
     transaction_id: str | None
     """Id of the gateway's transaction or of the wallet transaction. Null if there is none."""
     recurring_id: str
     """Id of the job."""
-    occurrence: str
-    """Scheduled time of the occurrence. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    occurrence: datetime
+    """Scheduled time of the occurrence. In UTC."""
     user_id: str
     """Id of the user of the job."""
     payment_id: str | None
@@ -1050,10 +1051,10 @@ class RecurringLog:
             log_id=body["log_id"],
             status=body["status"],
             message=body["message"],
-            attempted_at=body["attempted_at"],
+            attempted_at=moment(body["attempted_at"]),
             transaction_id=body["transaction_id"],
             recurring_id=body["recurring_id"],
-            occurrence=body["occurrence"],
+            occurrence=moment(body["occurrence"]),
             user_id=body["user_id"],
             payment_id=body["payment_id"],
             attempt=body["attempt"],
@@ -1066,11 +1067,16 @@ class ValidateBusinessResult:
 
     business: Business
     """The calling business."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ValidateBusinessResult":
         """Read it from a response."""
-        return cls(business=Business.from_json(body["business"]))
+        return cls(
+            business=Business.from_json(body["business"]),
+            request_id=body["request_id"],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1079,11 +1085,16 @@ class GetBusinessInfoResult:
 
     business: Business
     """The calling business."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "GetBusinessInfoResult":
         """Read it from a response."""
-        return cls(business=Business.from_json(body["business"]))
+        return cls(
+            business=Business.from_json(body["business"]),
+            request_id=body["request_id"],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1101,6 +1112,8 @@ class RegisterBusinessResult:
     """Internet domain of the new business."""
     business: Business | None
     """The new business."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "RegisterBusinessResult":
@@ -1111,6 +1124,7 @@ class RegisterBusinessResult:
             api_key=body["api_key"],
             domain=body["domain"],
             business=None if body["business"] is None else Business.from_json(body["business"]),
+            request_id=body["request_id"],
         )
 
 
@@ -1126,6 +1140,8 @@ class ModifyBusinessResult:
     """Names of the updated fields."""
     business: Business | None
     """The business after the update."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ModifyBusinessResult":
@@ -1135,6 +1151,7 @@ class ModifyBusinessResult:
             business_id=body["business_id"],
             updated_fields=tuple(body["updated_fields"]),
             business=None if body["business"] is None else Business.from_json(body["business"]),
+            request_id=body["request_id"],
         )
 
 
@@ -1148,9 +1165,10 @@ class ChangeApiKeyResult:
     """Id of the business."""
     api_key: str = field(repr=False)
     """New API key, 64 hexadecimal digits. Store it: no other response contains it."""
-    previous_key_expires_at: str | None
-    """Time until which the previous key works. Null if it has stopped working. `YYYY-MM-DD
-    HH:MM:SS` in UTC."""
+    previous_key_expires_at: datetime | None
+    """Time until which the previous key works. Null if it has stopped working. In UTC."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ChangeApiKeyResult":
@@ -1159,7 +1177,10 @@ class ChangeApiKeyResult:
             message=body["message"],
             business_id=body["business_id"],
             api_key=body["api_key"],
-            previous_key_expires_at=body["previous_key_expires_at"],
+            previous_key_expires_at=None
+            if body["previous_key_expires_at"] is None
+            else moment(body["previous_key_expires_at"]),
+            request_id=body["request_id"],
         )
 
 
@@ -1173,6 +1194,8 @@ class CreateApiKeyResult:
     """The API key, 64 hexadecimal digits. Store it: no other response contains it."""
     key_info: ApiKey
     """What is stored of the key."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "CreateApiKeyResult":
@@ -1181,6 +1204,7 @@ class CreateApiKeyResult:
             message=body["message"],
             api_key=body["api_key"],
             key_info=ApiKey.from_json(body["key_info"]),
+            request_id=body["request_id"],
         )
 
 
@@ -1192,6 +1216,8 @@ class ListApiKeysResult:
     """Number of keys."""
     keys: tuple[ApiKey, ...]
     """The keys."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ListApiKeysResult":
@@ -1199,6 +1225,7 @@ class ListApiKeysResult:
         return cls(
             count=body["count"],
             keys=tuple(ApiKey.from_json(each) for each in body["keys"]),
+            request_id=body["request_id"],
         )
 
 
@@ -1210,6 +1237,8 @@ class RevokeApiKeyResult:
     """Human-readable message."""
     key_info: ApiKey
     """The key."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "RevokeApiKeyResult":
@@ -1217,6 +1246,7 @@ class RevokeApiKeyResult:
         return cls(
             message=body["message"],
             key_info=ApiKey.from_json(body["key_info"]),
+            request_id=body["request_id"],
         )
 
 
@@ -1228,6 +1258,8 @@ class AddStripeCredentialsResult:
     """Human-readable message."""
     env: Env
     """Environment of the credentials."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "AddStripeCredentialsResult":
@@ -1235,6 +1267,7 @@ class AddStripeCredentialsResult:
         return cls(
             message=body["message"],
             env=body["env"],
+            request_id=body["request_id"],
         )
 
 
@@ -1246,6 +1279,8 @@ class ModifyStripeCredentialsResult:
     """Human-readable message."""
     env: Env
     """Environment of the credentials."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ModifyStripeCredentialsResult":
@@ -1253,6 +1288,7 @@ class ModifyStripeCredentialsResult:
         return cls(
             message=body["message"],
             env=body["env"],
+            request_id=body["request_id"],
         )
 
 
@@ -1264,6 +1300,8 @@ class AddAuthorizeCredentialsResult:
     """Human-readable message."""
     env: Env
     """Environment of the credentials."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "AddAuthorizeCredentialsResult":
@@ -1271,6 +1309,7 @@ class AddAuthorizeCredentialsResult:
         return cls(
             message=body["message"],
             env=body["env"],
+            request_id=body["request_id"],
         )
 
 
@@ -1282,6 +1321,8 @@ class ModifyAuthorizeCredentialsResult:
     """Human-readable message."""
     env: Env
     """Environment of the credentials."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ModifyAuthorizeCredentialsResult":
@@ -1289,6 +1330,7 @@ class ModifyAuthorizeCredentialsResult:
         return cls(
             message=body["message"],
             env=body["env"],
+            request_id=body["request_id"],
         )
 
 
@@ -1298,11 +1340,16 @@ class ValidateUserResult:
 
     user: User
     """The user."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ValidateUserResult":
         """Read it from a response."""
-        return cls(user=User.from_json(body["user"]))
+        return cls(
+            user=User.from_json(body["user"]),
+            request_id=body["request_id"],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1311,11 +1358,16 @@ class GetUserInfoResult:
 
     user: User
     """The user."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "GetUserInfoResult":
         """Read it from a response."""
-        return cls(user=User.from_json(body["user"]))
+        return cls(
+            user=User.from_json(body["user"]),
+            request_id=body["request_id"],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1332,6 +1384,8 @@ class GetAllUsersResult:
     """Whether `total` is an estimate, because there are more than 10,000 users."""
     next_cursor: str | None
     """`cursor` of the next page. Null on the last page."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "GetAllUsersResult":
@@ -1342,6 +1396,7 @@ class GetAllUsersResult:
             users=tuple(User.from_json(each) for each in body["users"]),
             total_is_estimate=body["total_is_estimate"],
             next_cursor=body["next_cursor"],
+            request_id=body["request_id"],
         )
 
 
@@ -1355,6 +1410,8 @@ class UpdateUserResult:
     """Names of the updated fields."""
     user: User | None
     """The user after the update."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "UpdateUserResult":
@@ -1363,6 +1420,7 @@ class UpdateUserResult:
             message=body["message"],
             updated_fields=tuple(body["updated_fields"]),
             user=None if body["user"] is None else User.from_json(body["user"]),
+            request_id=body["request_id"],
         )
 
 
@@ -1374,6 +1432,8 @@ class CreateUserResult:
     """The new user."""
     wallet: Wallet
     """The new user's wallet in the business's default environment."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "CreateUserResult":
@@ -1381,6 +1441,7 @@ class CreateUserResult:
         return cls(
             user=User.from_json(body["user"]),
             wallet=Wallet.from_json(body["wallet"]),
+            request_id=body["request_id"],
         )
 
 
@@ -1392,6 +1453,8 @@ class SuspendUserResult:
     """Human-readable message."""
     user: User
     """The user."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "SuspendUserResult":
@@ -1399,6 +1462,7 @@ class SuspendUserResult:
         return cls(
             message=body["message"],
             user=User.from_json(body["user"]),
+            request_id=body["request_id"],
         )
 
 
@@ -1410,6 +1474,8 @@ class ReactivateUserResult:
     """Human-readable message."""
     user: User
     """The user."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ReactivateUserResult":
@@ -1417,6 +1483,7 @@ class ReactivateUserResult:
         return cls(
             message=body["message"],
             user=User.from_json(body["user"]),
+            request_id=body["request_id"],
         )
 
 
@@ -1428,6 +1495,8 @@ class GetStripePublicKeyResult:
     """Environment of the key."""
     stripe_public_key: str
     """Publishable key (`pk_…`). It is not a secret."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "GetStripePublicKeyResult":
@@ -1435,6 +1504,7 @@ class GetStripePublicKeyResult:
         return cls(
             env=body["env"],
             stripe_public_key=body["stripe_public_key"],
+            request_id=body["request_id"],
         )
 
 
@@ -1444,11 +1514,16 @@ class GetUserCardsResult:
 
     cards: tuple[Card, ...]
     """The cards, newest first."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "GetUserCardsResult":
         """Read it from a response."""
-        return cls(cards=tuple(Card.from_json(each) for each in body["cards"]))
+        return cls(
+            cards=tuple(Card.from_json(each) for each in body["cards"]),
+            request_id=body["request_id"],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1457,11 +1532,16 @@ class GetUserPrimaryCardResult:
 
     card: Card
     """The primary card."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "GetUserPrimaryCardResult":
         """Read it from a response."""
-        return cls(card=Card.from_json(body["card"]))
+        return cls(
+            card=Card.from_json(body["card"]),
+            request_id=body["request_id"],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1473,6 +1553,8 @@ class CreateStripeCustomerResult:
     environment."""
     card: Card
     """The saved card."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "CreateStripeCustomerResult":
@@ -1480,6 +1562,7 @@ class CreateStripeCustomerResult:
         return cls(
             customer_id=body["customer_id"],
             card=Card.from_json(body["card"]),
+            request_id=body["request_id"],
         )
 
 
@@ -1493,6 +1576,8 @@ class CreateAuthorizeCustomerResult:
     """Id of the payment profile."""
     card: Card | None
     """The saved card."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "CreateAuthorizeCustomerResult":
@@ -1501,6 +1586,7 @@ class CreateAuthorizeCustomerResult:
             customer_profile_id=body["customer_profile_id"],
             payment_profile_id=body["payment_profile_id"],
             card=None if body["card"] is None else Card.from_json(body["card"]),
+            request_id=body["request_id"],
         )
 
 
@@ -1510,11 +1596,16 @@ class SetPrimaryCardResult:
 
     card: Card
     """The card, which is primary now."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "SetPrimaryCardResult":
         """Read it from a response."""
-        return cls(card=Card.from_json(body["card"]))
+        return cls(
+            card=Card.from_json(body["card"]),
+            request_id=body["request_id"],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1525,6 +1616,8 @@ class RemoveCardResult:
     """The removed card."""
     primary_card: Card | None
     """The user's primary card at that gateway and in that environment from now on."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "RemoveCardResult":
@@ -1534,6 +1627,7 @@ class RemoveCardResult:
             primary_card=None
             if body["primary_card"] is None
             else Card.from_json(body["primary_card"]),
+            request_id=body["request_id"],
         )
 
 
@@ -1543,11 +1637,16 @@ class UpdateCardResult:
 
     card: Card
     """The card after the change. The billing address is stored at the gateway only."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "UpdateCardResult":
         """Read it from a response."""
-        return cls(card=Card.from_json(body["card"]))
+        return cls(
+            card=Card.from_json(body["card"]),
+            request_id=body["request_id"],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1559,6 +1658,8 @@ class ImportCustomerResult:
     cards: tuple[Card, ...]
     """The customer's cards, its default card first. At Stripe up to 300, the newest. Another
     type of payment method, for example a bank account, is no card."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ImportCustomerResult":
@@ -1566,6 +1667,7 @@ class ImportCustomerResult:
         return cls(
             customer_id=body["customer_id"],
             cards=tuple(Card.from_json(each) for each in body["cards"]),
+            request_id=body["request_id"],
         )
 
 
@@ -1576,7 +1678,7 @@ class ChargeCustomerResult:
     transaction_id: str
     """The gateway's id of the payment, for example `pi_…`."""
     amount: str
-    """Charged amount, or authorized amount. A decimal string."""
+    """Charged amount, or authorized amount. A decimal string with the currency's decimals."""
     currency: str
     """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
     status: PaymentStatus
@@ -1587,18 +1689,21 @@ class ChargeCustomerResult:
     """Environment of the payment."""
     gateway: Gateway | None
     """Gateway that charged the card."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ChargeCustomerResult":
         """Read it from a response."""
         return cls(
             transaction_id=body["transaction_id"],
-            amount=str(body["amount"]),
+            amount=amount(body, "amount"),
             currency=body["currency"],
             status=body["status"],
             payment_id=body["payment_id"],
             env=body["env"],
             gateway=body["gateway"],
+            request_id=body["request_id"],
         )
 
 
@@ -1617,11 +1722,13 @@ class FundCustomerResult:
     gateway: Gateway | None
     """Gateway that charged the card."""
     amount: str | None
-    """Charged and credited amount. A decimal string."""
+    """Charged and credited amount. A decimal string with the currency's decimals."""
     currency: str | None
     """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
     status: PaymentStatus | None
     """Status of the payment."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "FundCustomerResult":
@@ -1632,9 +1739,10 @@ class FundCustomerResult:
             payment_id=body["payment_id"],
             env=body["env"],
             gateway=body["gateway"],
-            amount=None if body["amount"] is None else str(body["amount"]),
+            amount=None if body["amount"] is None else amount(body, "amount"),
             currency=body["currency"],
             status=body["status"],
+            request_id=body["request_id"],
         )
 
 
@@ -1652,6 +1760,8 @@ class GetPaymentRecordsResult:
     """Whether `total` is an estimate, because there are more than 10,000 payments."""
     next_cursor: str | None
     """`cursor` of the next page. Null on the last page."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "GetPaymentRecordsResult":
@@ -1662,6 +1772,7 @@ class GetPaymentRecordsResult:
             payments=tuple(Payment.from_json(each) for each in body["payments"]),
             total_is_estimate=body["total_is_estimate"],
             next_cursor=body["next_cursor"],
+            request_id=body["request_id"],
         )
 
 
@@ -1684,6 +1795,8 @@ class GetPaymentResult:
     refunds: tuple[Refund, ...]
     """Refunds that were made with `refund_payment`, oldest first, also those that wait or
     failed."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "GetPaymentResult":
@@ -1697,6 +1810,7 @@ class GetPaymentResult:
             disputes=tuple(Dispute.from_json(each) for each in body["disputes"]),
             history=tuple(PaymentChange.from_json(each) for each in body["history"]),
             refunds=tuple(Refund.from_json(each) for each in body["refunds"]),
+            request_id=body["request_id"],
         )
 
 
@@ -1706,11 +1820,16 @@ class CapturePaymentResult:
 
     payment: Payment
     """The captured payment."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "CapturePaymentResult":
         """Read it from a response."""
-        return cls(payment=Payment.from_json(body["payment"]))
+        return cls(
+            payment=Payment.from_json(body["payment"]),
+            request_id=body["request_id"],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1719,11 +1838,16 @@ class VoidPaymentResult:
 
     payment: Payment
     """The voided payment."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "VoidPaymentResult":
         """Read it from a response."""
-        return cls(payment=Payment.from_json(body["payment"]))
+        return cls(
+            payment=Payment.from_json(body["payment"]),
+            request_id=body["request_id"],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1732,11 +1856,16 @@ class RefundPaymentResult:
 
     refund: Refund
     """The refund. Its status is `succeeded` or `pending`."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "RefundPaymentResult":
         """Read it from a response."""
-        return cls(refund=Refund.from_json(body["refund"]))
+        return cls(
+            refund=Refund.from_json(body["refund"]),
+            request_id=body["request_id"],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1753,6 +1882,8 @@ class ListRefundsResult:
     """Whether `total` is an estimate, because there are more than 10,000 refunds."""
     next_cursor: str | None
     """`cursor` of the next page. Null on the last page."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ListRefundsResult":
@@ -1763,6 +1894,7 @@ class ListRefundsResult:
             refunds=tuple(Refund.from_json(each) for each in body["refunds"]),
             total_is_estimate=body["total_is_estimate"],
             next_cursor=body["next_cursor"],
+            request_id=body["request_id"],
         )
 
 
@@ -1774,17 +1906,20 @@ class GetUserWalletResult:
     """The wallet."""
     receivable: str
     """What the user owes the business for reversed fundings of this wallet, 0 if nothing. A
-    decimal string."""
+    decimal string with the currency's decimals."""
     currency: str
     """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "GetUserWalletResult":
         """Read it from a response."""
         return cls(
             wallet=Wallet.from_json(body["wallet"]),
-            receivable=str(body["receivable"]),
+            receivable=amount(body, "receivable"),
             currency=body["currency"],
+            request_id=body["request_id"],
         )
 
 
@@ -1802,6 +1937,8 @@ class GetWalletHistoryResult:
     """Whether `total` is an estimate, because there are more than 10,000 transactions."""
     next_cursor: str | None
     """`cursor` of the next page. Null on the last page."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "GetWalletHistoryResult":
@@ -1812,6 +1949,7 @@ class GetWalletHistoryResult:
             transactions=tuple(WalletTransaction.from_json(each) for each in body["transactions"]),
             total_is_estimate=body["total_is_estimate"],
             next_cursor=body["next_cursor"],
+            request_id=body["request_id"],
         )
 
 
@@ -1822,7 +1960,7 @@ class ChargeWalletResult:
     wallet_id: str
     """Id of the wallet."""
     new_balance: str
-    """Balance after the debit. A decimal string."""
+    """Balance after the debit. A decimal string with the currency's decimals."""
     currency: str
     """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
     type: TransactionType
@@ -1840,16 +1978,18 @@ class ChargeWalletResult:
     user_id: str | None
     """Id of the user who owns the wallet."""
     amount: str | None
-    """Debited amount. A decimal string."""
+    """Debited amount. A decimal string with the currency's decimals."""
     description: str | None
     """Description from the request. Null if there is none."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ChargeWalletResult":
         """Read it from a response."""
         return cls(
             wallet_id=body["wallet_id"],
-            new_balance=str(body["new_balance"]),
+            new_balance=amount(body, "new_balance"),
             currency=body["currency"],
             type=body["type"],
             source=body["source"],
@@ -1858,8 +1998,9 @@ class ChargeWalletResult:
             transaction_id=body["transaction_id"],
             env=body["env"],
             user_id=body["user_id"],
-            amount=None if body["amount"] is None else str(body["amount"]),
+            amount=None if body["amount"] is None else amount(body, "amount"),
             description=body["description"],
+            request_id=body["request_id"],
         )
 
 
@@ -1870,7 +2011,7 @@ class AddWalletFundsResult:
     wallet_id: str
     """Id of the wallet."""
     new_balance: str
-    """Balance after the credit. A decimal string."""
+    """Balance after the credit. A decimal string with the currency's decimals."""
     currency: str
     """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
     type: TransactionType
@@ -1888,16 +2029,18 @@ class AddWalletFundsResult:
     user_id: str | None
     """Id of the user who owns the wallet."""
     amount: str | None
-    """Credited amount. A decimal string."""
+    """Credited amount. A decimal string with the currency's decimals."""
     description: str | None
     """Description from the request. Null if there is none."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "AddWalletFundsResult":
         """Read it from a response."""
         return cls(
             wallet_id=body["wallet_id"],
-            new_balance=str(body["new_balance"]),
+            new_balance=amount(body, "new_balance"),
             currency=body["currency"],
             type=body["type"],
             source=body["source"],
@@ -1906,8 +2049,9 @@ class AddWalletFundsResult:
             transaction_id=body["transaction_id"],
             env=body["env"],
             user_id=body["user_id"],
-            amount=None if body["amount"] is None else str(body["amount"]),
+            amount=None if body["amount"] is None else amount(body, "amount"),
             description=body["description"],
+            request_id=body["request_id"],
         )
 
 
@@ -1925,6 +2069,8 @@ class ListReceivablesResult:
     """Whether `total` is an estimate, because there are more than 10,000 receivables."""
     next_cursor: str | None
     """`cursor` of the next page. Null on the last page."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ListReceivablesResult":
@@ -1935,6 +2081,7 @@ class ListReceivablesResult:
             receivables=tuple(Receivable.from_json(each) for each in body["receivables"]),
             total_is_estimate=body["total_is_estimate"],
             next_cursor=body["next_cursor"],
+            request_id=body["request_id"],
         )
 
 
@@ -1953,13 +2100,15 @@ class SettleReceivableResult:
     transaction_id: str
     """Id of the wallet's transaction, `WTX-…`."""
     amount: str
-    """Settled amount. A decimal string."""
+    """Settled amount. A decimal string with the currency's decimals."""
     currency: str
     """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
     new_balance: str
-    """Balance after the settlement. A decimal string."""
+    """Balance after the settlement. A decimal string with the currency's decimals."""
     receivable: str
-    """What the user still owes, 0 if nothing. A decimal string."""
+    """What the user still owes, 0 if nothing. A decimal string with the currency's decimals."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "SettleReceivableResult":
@@ -1970,10 +2119,11 @@ class SettleReceivableResult:
             user_id=body["user_id"],
             env=body["env"],
             transaction_id=body["transaction_id"],
-            amount=str(body["amount"]),
+            amount=amount(body, "amount"),
             currency=body["currency"],
-            new_balance=str(body["new_balance"]),
-            receivable=str(body["receivable"]),
+            new_balance=amount(body, "new_balance"),
+            receivable=amount(body, "receivable"),
+            request_id=body["request_id"],
         )
 
 
@@ -1986,7 +2136,7 @@ class TransferWalletResult:
     message: str
     """Human-readable message."""
     amount: str
-    """Transferred amount. A decimal string."""
+    """Transferred amount. A decimal string with the currency's decimals."""
     currency: str
     """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
     description: str | None
@@ -2000,7 +2150,8 @@ class TransferWalletResult:
     from_transaction_id: str
     """Id of the debit, `WTX-…`."""
     from_new_balance: str
-    """Balance of the debited wallet after the transfer. A decimal string."""
+    """Balance of the debited wallet after the transfer. A decimal string with the currency's
+    decimals."""
     to_user_id: str
     """Id of the user whose wallet was credited."""
     to_wallet_id: str
@@ -2008,7 +2159,10 @@ class TransferWalletResult:
     to_transaction_id: str
     """Id of the credit, `WTX-…`."""
     to_new_balance: str
-    """Balance of the credited wallet after the transfer. A decimal string."""
+    """Balance of the credited wallet after the transfer. A decimal string with the currency's
+    decimals."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "TransferWalletResult":
@@ -2016,18 +2170,19 @@ class TransferWalletResult:
         return cls(
             transfer_id=body["transfer_id"],
             message=body["message"],
-            amount=str(body["amount"]),
+            amount=amount(body, "amount"),
             currency=body["currency"],
             description=body["description"],
             env=body["env"],
             from_user_id=body["from_user_id"],
             from_wallet_id=body["from_wallet_id"],
             from_transaction_id=body["from_transaction_id"],
-            from_new_balance=str(body["from_new_balance"]),
+            from_new_balance=amount(body, "from_new_balance"),
             to_user_id=body["to_user_id"],
             to_wallet_id=body["to_wallet_id"],
             to_transaction_id=body["to_transaction_id"],
-            to_new_balance=str(body["to_new_balance"]),
+            to_new_balance=amount(body, "to_new_balance"),
+            request_id=body["request_id"],
         )
 
 
@@ -2043,6 +2198,8 @@ class HoldWalletResult:
     """The hold."""
     wallet: Wallet
     """The wallet after it."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "HoldWalletResult":
@@ -2052,6 +2209,7 @@ class HoldWalletResult:
             hold_id=body["hold_id"],
             hold=WalletHold.from_json(body["hold"]),
             wallet=Wallet.from_json(body["wallet"]),
+            request_id=body["request_id"],
         )
 
 
@@ -2067,6 +2225,8 @@ class CaptureHoldResult:
     """The hold."""
     wallet: Wallet
     """The wallet after the debit."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "CaptureHoldResult":
@@ -2076,6 +2236,7 @@ class CaptureHoldResult:
             transaction_id=body["transaction_id"],
             hold=WalletHold.from_json(body["hold"]),
             wallet=Wallet.from_json(body["wallet"]),
+            request_id=body["request_id"],
         )
 
 
@@ -2089,6 +2250,8 @@ class ReleaseHoldResult:
     """The hold."""
     wallet: Wallet
     """The wallet after it."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ReleaseHoldResult":
@@ -2097,6 +2260,7 @@ class ReleaseHoldResult:
             message=body["message"],
             hold=WalletHold.from_json(body["hold"]),
             wallet=Wallet.from_json(body["wallet"]),
+            request_id=body["request_id"],
         )
 
 
@@ -2114,6 +2278,8 @@ class ListHoldsResult:
     """Whether `total` is an estimate, because there are more than 10,000 holds."""
     next_cursor: str | None
     """`cursor` of the next page. Null on the last page."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ListHoldsResult":
@@ -2124,6 +2290,7 @@ class ListHoldsResult:
             holds=tuple(WalletHold.from_json(each) for each in body["holds"]),
             total_is_estimate=body["total_is_estimate"],
             next_cursor=body["next_cursor"],
+            request_id=body["request_id"],
         )
 
 
@@ -2135,15 +2302,16 @@ class CreateRecurringResult:
     """Human-readable message."""
     recurring_id: str
     """Id of the job, `REC-…`."""
-    next_run: str
-    """Time of the first charge. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    next_run: datetime
+    """Time of the first charge. In UTC."""
     timezone: str
     """IANA time zone of the job."""
-    upcoming: tuple[str, ...]
-    """Next occurrences, at most as many as `preview` in the request. `YYYY-MM-DD HH:MM:SS` in
-    UTC."""
+    upcoming: tuple[datetime, ...]
+    """Next occurrences, at most as many as `preview` in the request. In UTC."""
     recurring: RecurringJob | None
     """The new job."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "CreateRecurringResult":
@@ -2151,12 +2319,13 @@ class CreateRecurringResult:
         return cls(
             message=body["message"],
             recurring_id=body["recurring_id"],
-            next_run=body["next_run"],
+            next_run=moment(body["next_run"]),
             timezone=body["timezone"],
-            upcoming=tuple(body["upcoming"]),
+            upcoming=tuple(moment(each) for each in body["upcoming"]),
             recurring=None
             if body["recurring"] is None
             else RecurringJob.from_json(body["recurring"]),
+            request_id=body["request_id"],
         )
 
 
@@ -2168,6 +2337,8 @@ class UpdateRecurringResult:
     """Human-readable message."""
     recurring: RecurringJob | None
     """The job after the update."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "UpdateRecurringResult":
@@ -2177,6 +2348,7 @@ class UpdateRecurringResult:
             recurring=None
             if body["recurring"] is None
             else RecurringJob.from_json(body["recurring"]),
+            request_id=body["request_id"],
         )
 
 
@@ -2189,6 +2361,8 @@ class PauseRecurringResult:
     completes."""
     recurring: RecurringJob | None
     """The paused job."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "PauseRecurringResult":
@@ -2198,6 +2372,7 @@ class PauseRecurringResult:
             recurring=None
             if body["recurring"] is None
             else RecurringJob.from_json(body["recurring"]),
+            request_id=body["request_id"],
         )
 
 
@@ -2209,6 +2384,8 @@ class ResumeRecurringResult:
     """Human-readable message."""
     recurring: RecurringJob | None
     """The resumed job."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ResumeRecurringResult":
@@ -2218,6 +2395,7 @@ class ResumeRecurringResult:
             recurring=None
             if body["recurring"] is None
             else RecurringJob.from_json(body["recurring"]),
+            request_id=body["request_id"],
         )
 
 
@@ -2230,6 +2408,8 @@ class CancelRecurringResult:
     completes."""
     recurring: RecurringJob | None
     """The cancelled job."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "CancelRecurringResult":
@@ -2239,6 +2419,7 @@ class CancelRecurringResult:
             recurring=None
             if body["recurring"] is None
             else RecurringJob.from_json(body["recurring"]),
+            request_id=body["request_id"],
         )
 
 
@@ -2256,6 +2437,8 @@ class ListRecurringResult:
     """Whether `total` is an estimate, because there are more than 10,000 jobs."""
     next_cursor: str | None
     """`cursor` of the next page. Null on the last page."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ListRecurringResult":
@@ -2266,6 +2449,7 @@ class ListRecurringResult:
             recurring=tuple(RecurringJob.from_json(each) for each in body["recurring"]),
             total_is_estimate=body["total_is_estimate"],
             next_cursor=body["next_cursor"],
+            request_id=body["request_id"],
         )
 
 
@@ -2282,6 +2466,8 @@ class GetRecurringResult:
     review. Null if there is none."""
     logs: tuple[RecurringLog, ...]
     """The last log entries, newest first, at most ten."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "GetRecurringResult":
@@ -2293,6 +2479,7 @@ class GetRecurringResult:
             if body["open_cycle"] is None
             else OpenCycle.from_json(body["open_cycle"]),
             logs=tuple(RecurringLog.from_json(each) for each in body["logs"]),
+            request_id=body["request_id"],
         )
 
 
@@ -2306,6 +2493,8 @@ class RetryRecurringResult:
     """The log entry of the attempt."""
     recurring: RecurringJob
     """The job after the charge."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "RetryRecurringResult":
@@ -2314,6 +2503,7 @@ class RetryRecurringResult:
             message=body["message"],
             log=RecurringLog.from_json(body["log"]),
             recurring=RecurringJob.from_json(body["recurring"]),
+            request_id=body["request_id"],
         )
 
 
@@ -2323,18 +2513,21 @@ class SkipNextResult:
 
     message: str
     """Human-readable message."""
-    skipped: str
-    """Time of the occurrence that is skipped. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    skipped: datetime
+    """Time of the occurrence that is skipped. In UTC."""
     recurring: RecurringJob
     """The job after that. It is completed if it has no further occurrence."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "SkipNextResult":
         """Read it from a response."""
         return cls(
             message=body["message"],
-            skipped=body["skipped"],
+            skipped=moment(body["skipped"]),
             recurring=RecurringJob.from_json(body["recurring"]),
+            request_id=body["request_id"],
         )
 
 
@@ -2352,6 +2545,8 @@ class GetRecurringLogsResult:
     """Whether `total` is an estimate, because there are more than 10,000 log entries."""
     next_cursor: str | None
     """`cursor` of the next page. Null on the last page."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "GetRecurringLogsResult":
@@ -2362,4 +2557,5 @@ class GetRecurringLogsResult:
             logs=tuple(RecurringLog.from_json(each) for each in body["logs"]),
             total_is_estimate=body["total_is_estimate"],
             next_cursor=body["next_cursor"],
+            request_id=body["request_id"],
         )
