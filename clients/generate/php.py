@@ -37,6 +37,7 @@ def render(interface: Interface) -> Iterator[tuple[str, str]]:
         ("Currencies.php", "php/src/Currencies.php"),
         ("Version.php", "php/src/Version.php"),
         ("composer.json", "php/composer.json"),
+        ("CHANGELOG.md", "php/CHANGELOG.md"),
     ):
         yield path, templates.get_template(f"{template}.j2").render(api=interface)
     result = templates.get_template("Result.php.j2")

@@ -34,6 +34,7 @@ def render(interface: Interface) -> Iterator[tuple[str, str]]:
         ("version.ts", "typescript/src/version.ts"),
         ("index.ts", "typescript/src/index.ts"),
         ("package.json", "typescript/package.json"),
+        ("CHANGELOG.md", "typescript/CHANGELOG.md"),
     ):
         yield path, templates.get_template(f"{template}.j2").render(api=interface)
 

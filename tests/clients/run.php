@@ -4,7 +4,7 @@
 
 declare(strict_types=1);
 
-require __DIR__ . '/autoload.php';
+require getenv('COMPOSER_AUTOLOAD') ?: __DIR__ . '/autoload.php';
 set_error_handler(static function (int $kind, string $message): bool {
     throw new ErrorException($message, 0, $kind);
 });

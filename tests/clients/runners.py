@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,11 +75,17 @@ def environment_of(
 
 @contextmanager
 def running(
-    client: str, url: str, business_id: str, api_key: str, built: Path, timeout_seconds: float = 30
+    client: str,
+    url: str,
+    business_id: str,
+    api_key: str,
+    built: Path,
+    timeout_seconds: float = 30,
+    command: Sequence[str] = (),
 ) -> Iterator[Runner]:
-    """Run a client against a URL until the block ends."""
+    """Run a client, by its own command or the given one, against a URL until the block ends."""
     with subprocess.Popen(
-        command_of(client, built),
+        command or command_of(client, built),
         env=environment_of(url, business_id, api_key, timeout_seconds),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
