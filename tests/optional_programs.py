@@ -64,6 +64,7 @@ _PROGRAMS: Mapping[str, Program] = {
     ),
     "curl": Program("curl", lambda: shutil.which("curl") is not None, "apt-get install curl"),
     "node": Program(f"Node {_OLDEST_NODE}+", _has_node, "apt-get install nodejs npm"),
+    "go": Program("Go", lambda: shutil.which("go") is not None, "apt-get install golang-go"),
     "mount namespaces": Program(
         "mount namespaces and root",
         lambda: os.geteuid() == 0 and _printed("unshare", "--mount", "--pid", "--fork", "id") != "",

@@ -60,6 +60,11 @@ class Property:
         return self.field.name in secret_names()
 
     @property
+    def is_amount(self) -> bool:
+        """Whether its value has the decimals of a currency beside it."""
+        return self.field.kind is Kind.AMOUNT
+
+    @property
     def is_formatted(self) -> bool:
         """Whether a client gives its value back in another form than the response has."""
         return self.field.kind in {Kind.AMOUNT, Kind.TIME}

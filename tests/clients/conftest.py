@@ -19,10 +19,12 @@ from tests.processes import Running, shown, start_process, start_up
 
 _PACKAGES = "clients/typescript"
 _FOR_NODE = ("node", f"npm:{_PACKAGES}")
+GO = pytest.param("go", marks=needs("go"))
 CLIENTS_TO_RUN = [
     "python",
     "python-async",
     pytest.param("php", marks=needs("php")),
+    GO,
     pytest.param("node", marks=needs(*_FOR_NODE)),
 ]
 

@@ -10,7 +10,7 @@ from iso4217 import Currency
 
 from clients.generate.model import interface
 from core.money import stored_exponent
-from tests.clients.conftest import CLIENTS_TO_RUN
+from tests.clients.conftest import CLIENTS_TO_RUN, GO
 from tests.clients.runners import CLIENTS, HERE, command_of, environment_of
 from tests.clients.shop import run
 from tests.optional_programs import needs
@@ -53,7 +53,8 @@ def test_a_url_that_would_expose_the_key_is_rejected(
     assert _KEY not in printed
 
 
-@pytest.mark.parametrize("client", CLIENTS_TO_RUN)
+# Go has no float that is an Amount, which the compiler refuses.
+@pytest.mark.parametrize("client", [each for each in CLIENTS_TO_RUN if each is not GO])
 def test_a_float_is_rejected_and_the_trace_contains_neither_key_nor_card(
     built: Path, client: str
 ) -> None:

@@ -113,6 +113,17 @@ def test_the_php_package_passes_the_scenario_in_an_empty_project(
     _passes_example(endpoint, "composer-example", "php", str(example))
 
 
+@needs("go")
+def test_the_go_module_is_formatted_and_runs_its_example(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
+    source = CLIENTS / "go"
+    assert run("gofmt", "-l", str(source), str(HERE / "go")) == ""
+    compiled = str(tmp_path / "charge")
+    run("go", "build", "-o", compiled, "./examples/charge", cwd=source)
+    _passes_example(endpoint, "go-example", compiled)
+
+
 @_NODE
 def test_the_npm_package_runs_its_example_and_is_required_by_commonjs(
     built: Path, endpoint: Endpoint, tmp_path: Path

@@ -12,7 +12,7 @@ import pytest
 
 from portal.reference.build import reference
 from portal.reference.model import Action, Kind
-from tests.clients.conftest import CLIENTS_TO_RUN, Endpoint, call
+from tests.clients.conftest import CLIENTS_TO_RUN, GO, Endpoint, call
 from tests.clients.runners import CLIENTS, HERE, environment_of, running
 from tests.clients.scenario import play
 from tests.optional_programs import needs
@@ -74,7 +74,9 @@ def _runnable(client: str, built: Path) -> tuple[str, str, list[str]]:
 _PHP_KEY = "$apiKey = getenv('CLIENT_API_KEY');"
 
 
-@pytest.mark.parametrize("client", [each for each in CLIENTS_TO_RUN if each != "python-async"])
+@pytest.mark.parametrize(
+    "client", [each for each in CLIENTS_TO_RUN if each not in ("python-async", GO)]
+)
 @pytest.mark.parametrize(
     ("card", "printed"),
     [("pm_card_visa", "^pi_\\w+ 25\\.50$"), ("pm_card_chargeCustomerFail", "^declined: ?\\w+$")],
