@@ -48,7 +48,7 @@ class Failing:
 
 def _drip(out: BufferedIOBase, does: str, released: threading.Event) -> None:
     """Write a response byte by byte, until the client has given up."""
-    head, body = "HTTP/1.1 200 OK\r\nContent-Length: 400\r\n", "x" * 400
+    head, body = "HTTP/1.1 200 OK\r\nContent-Length: 50\r\n", "x" * 50
     slow = f"{head}X-Slow: {body}\r\n\r\n{body}"
     if does == SLOW_BODY:
         out.write(f"{head}\r\n".encode())

@@ -50,16 +50,17 @@ class Deadlines(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        """Connect to the first address that answers; the timeout is that of all together."""
+        """Connect to the first address that answers; all share the timeout."""
         until = time.monotonic() + self.left(timeout, httpcore.ConnectTimeout)
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             raise httpcore.ConnectError(str(error)) from None
         problem: Exception = httpcore.ConnectError("the host has no address")
-        for address in dict.fromkeys(str(each[4][0]) for each in found):
+        addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
+        for number, address in enumerate(addresses):
+            left = max(until - time.monotonic(), 0.001) / (len(addresses) - number)
             try:
-                left = max(until - time.monotonic(), 0.001)
                 return _Stream(
                     self._network.connect_tcp(address, port, left, local_address, socket_options),
                     self,
