@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PY     := $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check check-fast generate bench profile prove deploy-test lock sbom audit fmt clean proto-deps release-image
+.PHONY: help install run test check check-fast generate bench profile prove deploy-test lock sbom audit fmt clean grpc-python proto-deps release-image
 
 help: ## show what can be made
 	@grep -E '^[a-z-]+:.*## |^#: ' $(MAKEFILE_LIST) | sed -E 's/^#: /\n/; s/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -83,6 +83,13 @@ check: check-fast ## lint, types, import contracts, schema rules, generated code
 
 bench: install ## measure speed beside its goals, 10 minutes (ARGS="debits hop", ARGS=--help)
 	$(PY) -m tests.bench $(ARGS)
+
+# What the services need is in generated/ already, and nothing of the server's.
+grpc-python: proto-deps ## write clients/grpc-python/src and build its wheel and sdist into build/grpc-python
+	$(BIN)/buf generate --template buf.gen.python.yaml
+	@cp generated/nivisco/payments/v1/*_pb2_grpc.py* clients/grpc-python/src/nivisco/payments/v1/
+	@touch clients/grpc-python/src/nivisco/payments/v1/py.typed
+	@cd clients/grpc-python && $(abspath $(PY)) -m hatchling build -d $(CURDIR)/build/grpc-python
 
 profile: $(VENV)/.runtime ## show where the running processes spend CPU time (ARGS="--seconds 30")
 	@$(BIN)/nivisco profile $(ARGS)

@@ -59,6 +59,9 @@ _PROGRAMS: Mapping[str, Program] = {
     "chromium": Program(
         "Chromium", lambda: chromium() is not None, "apt-get install chromium fonts-liberation"
     ),
+    "composer": Program(
+        "Composer", lambda: shutil.which("composer") is not None, "apt-get install composer"
+    ),
     "curl": Program("curl", lambda: shutil.which("curl") is not None, "apt-get install curl"),
     "fish": Program("fish", lambda: shutil.which("fish") is not None, "apt-get install fish"),
     "node": Program(f"Node {_OLDEST_NODE}+", _has_node, "apt-get install nodejs npm"),

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from clients.generate import php, python, typescript
+from clients.generate import go, php, python, typescript
 from clients.generate.model import ROOT, interface
 
 CLIENTS = ROOT / "clients"
@@ -18,7 +18,7 @@ _OWN_FOLDERS = (php.RESULTS,)
 def rendered() -> Mapping[str, str]:
     """Return the text of every generated file by its path in clients/."""
     api = interface()
-    return dict([*python.render(api), *php.render(api), *typescript.render(api)])
+    return dict([*python.render(api), *php.render(api), *typescript.render(api), *go.render(api)])
 
 
 def differences(files: Mapping[str, str], folder: Path) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from google.protobuf.descriptor import Descriptor
+from iso4217 import Currency
 
 from portal.comments import comments
 from portal.reference.build import reference
@@ -26,6 +27,9 @@ from transcoding.actions import build_catalogue
 
 ROOT = Path(__file__).parents[2]
 
+_USUAL_DECIMALS = 2
+_WITHDRAWN = {"byr": 0}
+"""Those that left ISO 4217, and that old amounts may be in."""
 _SIZE = re.compile(r"\d+ characters$")
 _RANGE = re.compile(r"between (\d+) and (\d+)$")
 
@@ -56,6 +60,16 @@ class Property:
         return self.field.name in secret_names()
 
     @property
+    def is_amount(self) -> bool:
+        """Whether its value has the decimals of a currency beside it."""
+        return self.field.kind is Kind.AMOUNT
+
+    @property
+    def is_formatted(self) -> bool:
+        """Whether a client gives its value back in another form than the response has."""
+        return self.field.kind in {Kind.AMOUNT, Kind.TIME}
+
+    @property
     def sentences(self) -> str:
         """Description, format and limits of the field, for a comment."""
         limits = [
@@ -65,13 +79,13 @@ class Property:
         ]
         form = []
         if self.field.kind is Kind.TIME:
-            form = [
-                "`YYYY-MM-DD HH:MM:SS` in UTC."
-                if not self.is_given
-                else "ISO 8601, in UTC unless it has an offset."
-            ]
+            form = ["In UTC." if not self.is_given else "ISO 8601, in UTC unless it has an offset."]
         if self.field.kind is Kind.AMOUNT:
-            form = ["A decimal string."]
+            form = [
+                "A decimal string."
+                if self.is_given
+                else "A decimal string with the currency's decimals."
+            ]
         return " ".join([" ".join(self.field.description.split()), *form, *limits])
 
     is_given: bool = True
@@ -105,6 +119,24 @@ class Method:
     """Required fields first, without the idempotency key."""
     response: ObjectType
 
+    @property
+    def page(self) -> Property | None:
+        """The list of a response of which there are more pages, by cursor."""
+        if not any(each.name == "cursor" for each in self.request):
+            return None
+        (found,) = (each for each in self.response.properties if each.field.repeated)
+        return found
+
+    @property
+    def iteration(self) -> str:
+        """Name of the method that goes through all pages."""
+        return f"iterate_{self.action.name.removeprefix('get_').removeprefix('list_')}"
+
+    @property
+    def iterated(self) -> tuple[Property, ...]:
+        """Fields of the request that all pages have."""
+        return tuple(each for each in self.request if each.name not in {"cursor", "page"})
+
 
 @dataclass(frozen=True, slots=True)
 class Interface:
@@ -118,6 +150,13 @@ class Interface:
     errors: tuple[Error, ...]
 
     @property
+    def decimals(self) -> dict[str, int]:
+        """Currencies, in lower case, whose number of decimals is not two (ISO 4217)."""
+        known = {each.code.lower(): each.exponent for each in Currency} | _WITHDRAWN
+        found = {code: digits for code, digits in known.items() if isinstance(digits, int)}
+        return {code: found[code] for code in sorted(found) if found[code] != _USUAL_DECIMALS}
+
+    @property
     def without_code(self) -> tuple[Error, ...]:
         """Errors whose response has no `code`; the status determines them."""
         return tuple(error for error in self.errors if not error.has_code)
@@ -126,6 +165,14 @@ class Interface:
 def interface() -> Interface:
     """Return the interface of this version's schema."""
     return _Reader().interface()
+
+
+_REQUEST_ID = Property(
+    Field("request_id", "request_id", Kind.STRING, "Id of the request, to quote to support."),
+    None,
+    is_given=False,
+)
+"""What a client adds to every response, from its header."""
 
 
 class _Reader:
@@ -172,7 +219,10 @@ class _Reader:
             action,
             tuple(sorted(request, key=lambda each: not each.field.required)),
             ObjectType(
-                f"{method.name}Result", f"Response of `{action.name}`.", response, is_request=False
+                f"{method.name}Result",
+                f"Response of `{action.name}`.",
+                (*response, _REQUEST_ID),
+                is_request=False,
             ),
         )
 

@@ -13,7 +13,7 @@ _SCALARS = {
     Kind.BOOLEAN: "bool",
     Kind.AMOUNT: "string",
     Kind.CURRENCY: "string",
-    Kind.TIME: "string",
+    Kind.TIME: r"\DateTimeImmutable",
     Kind.WORD: "string",
     Kind.MAP: "array",
 }
@@ -24,12 +24,20 @@ _KEY = "Key of this call. Defaults to a new one for every call."
 def render(interface: Interface) -> Iterator[tuple[str, str]]:
     """Yield the path in clients/ and the text of every file."""
     templates = environment()
-    templates.filters |= {"type": _type, "var": _var, "read": _read, "comment": _comment}
+    templates.filters |= {
+        "type": _type,
+        "var": _var,
+        "read": _read,
+        "comment": _comment,
+        "iterated": _iterated,
+    }
     for template, path in (
         ("Client.php", "php/src/Client.php"),
         ("ErrorCode.php", "php/src/ErrorCode.php"),
+        ("Currencies.php", "php/src/Currencies.php"),
         ("Version.php", "php/src/Version.php"),
         ("composer.json", "php/composer.json"),
+        ("CHANGELOG.md", "php/CHANGELOG.md"),
     ):
         yield path, templates.get_template(f"{template}.j2").render(api=interface)
     result = templates.get_template("Result.php.j2")
@@ -73,6 +81,12 @@ def _read(what: Property) -> str:
         if what.field.repeated:
             return f"array_map({reader}, {raw})"
         made = f"{what.type_name}::fromJson({raw})"
+    elif what.field.kind is Kind.AMOUNT:
+        made = f"Values::amount($body, '{what.name}')"
+    elif what.field.kind is Kind.TIME:
+        if what.field.repeated:
+            return f"array_map([Values::class, 'moment'], {raw})"
+        made = f"Values::moment({raw})"
     elif what.field.kind is Kind.INTEGER:
         if what.field.repeated:
             return f"array_map('intval', {raw})"
@@ -92,10 +106,11 @@ def _shape(fields: Iterator[str], indent: int) -> str:
 
 
 def _entries(fields: tuple[Field, ...], indent: int = 0) -> Iterator[str]:
-    for field in fields:
+    for field in sorted(fields, key=lambda each: not each.required):
         if field.kind is Kind.OBJECT:
-            ordered = tuple(sorted(field.fields, key=lambda each: not each.required))
-            one = _shape(_entries(ordered, indent + 4), indent + 4)
+            one = _shape(_entries(field.fields, indent + 4), indent + 4)
+        elif field.kind is Kind.TIME:
+            one = r"string|\DateTimeInterface"
         else:
             one = _one(field)
         optional = "" if field.required else "?"
@@ -108,6 +123,12 @@ def _bullets(fields: tuple[Property, ...]) -> Iterator[str]:
         for field in each.field.flattened():
             what = Property(field, None)
             yield wrapped(f"{field.path}: {what.sentences}", "     * ", "- ", "  ")
+
+
+def _iterated(method: Method) -> str:
+    """Return the comment of the parameter of a method that goes through all pages."""
+    entries = _entries(tuple(each.field for each in method.iterated))
+    return f"     * @param {_shape(entries, 0)} $fields"
 
 
 def _comment(method: Method) -> str:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-from clients.generate.model import Interface, Method, Property
+from clients.generate.model import ROOT, Interface, Method, Property
 from clients.generate.rendering import WIDTH, environment, wrapped
 from portal.reference.model import Kind
 
@@ -16,7 +16,7 @@ _SCALARS = {
     Kind.BOOLEAN: "bool",
     Kind.AMOUNT: "str",
     Kind.CURRENCY: "str",
-    Kind.TIME: "str",
+    Kind.TIME: "datetime",
     Kind.MAP: "Mapping[str, str]",
 }
 
@@ -39,7 +39,21 @@ def render(interface: Interface) -> Iterator[tuple[str, str]]:
         text = templates.get_template("client.py.j2").render(api=interface, is_async=is_async)
         path = f"{_FOLDER}/{name}.py"
         yield path, _formatted(text, path)
+    runtime = _runtime()
+    text = templates.get_template("pyproject-grpc.toml.j2").render(api=interface, runtime=runtime)
+    yield "grpc-python/pyproject.toml", text
+    yield "python/CHANGELOG.md", templates.get_template("CHANGELOG.md.j2").render(api=interface)
     yield "python/pyproject.toml", templates.get_template("pyproject.toml.j2").render(api=interface)
+
+
+def _runtime() -> dict[str, str]:
+    """Return the oldest grpcio and protobuf that run what is generated: those that generated it."""
+    folder = ROOT / "generated" / "nivisco" / "payments" / "v1"
+    grpc = re.search(r"GRPC_GENERATED_VERSION = '(.+)'", (folder / "users_pb2_grpc.py").read_text())
+    protobuf = re.search(r"Protobuf Python Version: (.+)", (folder / "users_pb2.py").read_text())
+    assert grpc is not None, "grpc_tools writes it"
+    assert protobuf is not None, "protoc writes it"
+    return {"grpcio": grpc[1], "protobuf": protobuf[1]}
 
 
 def _type(what: Property) -> str:
@@ -47,6 +61,8 @@ def _type(what: Property) -> str:
     name = what.type_name or _SCALARS[what.field.kind]
     if what.is_given and what.field.kind is Kind.AMOUNT:
         name = "Amount"
+    if what.is_given and what.field.kind is Kind.TIME:
+        name = "Time"
     if what.field.repeated:
         name = f"Sequence[{name}]" if what.is_given else f"tuple[{name}, ...]"
     if what.field.nullable:
@@ -76,7 +92,9 @@ def _read(what: Property) -> str:
     if what.field.kind is Kind.OBJECT:
         made = f"{what.type_name}.from_json({one})"
     elif what.field.kind is Kind.AMOUNT:
-        made = f"str({one})"
+        made = f'amount(body, "{what.name}")'
+    elif what.field.kind is Kind.TIME:
+        made = f"moment({one})"
     elif what.field.kind is Kind.MAP:
         made = f"dict({one})"
     else:

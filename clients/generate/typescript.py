@@ -12,25 +12,29 @@ _SCALARS = {
     Kind.BOOLEAN: "boolean",
     Kind.AMOUNT: "string",
     Kind.CURRENCY: "string",
-    Kind.TIME: "string",
+    Kind.TIME: "Date",
     Kind.MAP: "Readonly<Record<string, string>>",
 }
-_READERS = {"number": "integer"}
+_READERS = {"number": "integer", "Date": "moment"}
 
 
 def render(interface: Interface) -> Iterator[tuple[str, str]]:
     """Yield the path in clients/ and the text of every file."""
     templates = environment()
-    for each in (_union, _declared, _read, _tags, _reader, _signature, _call):
+    for each in (_union, _declared, _read, _tags, _reader, _signature, _call, _iteration):
         templates.filters[each.__name__.removeprefix("_")] = each
     for template, path in (
         ("types.ts", "typescript/src/types.ts"),
         ("readers.ts", "typescript/src/readers.ts"),
         ("client.ts", "typescript/src/client.ts"),
         ("codes.ts", "typescript/src/codes.ts"),
+        ("currencies.ts", "typescript/src/currencies.ts"),
+        ("currencies.ts", "grpc-typescript/src/currencies.ts"),
+        ("statuses.ts", "grpc-typescript/src/statuses.ts"),
         ("version.ts", "typescript/src/version.ts"),
         ("index.ts", "typescript/src/index.ts"),
         ("package.json", "typescript/package.json"),
+        ("CHANGELOG.md", "typescript/CHANGELOG.md"),
     ):
         yield path, templates.get_template(f"{template}.j2").render(api=interface)
 
@@ -65,6 +69,19 @@ def _signature(method: Method) -> str:
     return _listed(f"async {camel(method.action.name)}(", takes, after, "  ")
 
 
+def _iteration(method: Method) -> str:
+    """Return the first line or lines of a method that goes through all pages."""
+    fields = f'Omit<types.{_fields_name(method)}, "cursor" | "page">'
+    is_optional = not any(each.field.required for each in method.request)
+    assert method.page is not None, "it has pages"
+    return _listed(
+        f"async *{camel(method.iteration)}(",
+        [f"fields: {fields}{' = {}' if is_optional else ''}"],
+        f"): AsyncGenerator<types.{method.page.type_name}, void, undefined> {{",
+        "  ",
+    )
+
+
 def _call(method: Method) -> str:
     """Return the body of a method."""
     name = method.action.name
@@ -83,6 +100,8 @@ def _fields_name(method: Method) -> str:
 def _declared(what: Property) -> str:
     """Return the declaration of a field."""
     one = what.type_name or _SCALARS[what.field.kind]
+    if what.is_given and what.field.kind is Kind.TIME:
+        one = "string | Date"
     many = f"readonly {one}[]" if what.field.repeated else one
     name = camel(what.name)
     if what.is_given:
@@ -106,6 +125,8 @@ def _read(what: Property) -> str:
         read = "strings"
     elif what.field.kind is Kind.WORD:
         read = f"word<types.{what.type_name}>"
+    elif what.field.kind is Kind.AMOUNT:
+        read = 'amount(json["currency"])'
     if what.field.repeated:
         read = f"list({read})"
     if what.field.nullable:

@@ -3,13 +3,19 @@
 import json
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase
 from typing import Any
 
 DROPPED = "dropped"
 SLOW = "slow"
+SLOW_HEAD = "slow head"
+"""The response arrives byte by byte, faster than any timeout of a single read."""
+SLOW_BODY = "slow body"
+"""As above, after its headers."""
+_DRIP_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,20 @@ class Failing:
         self.moments.clear()
 
 
+def _drip(out: BufferedIOBase, does: str, released: threading.Event) -> None:
+    """Write a response byte by byte, until the client has given up."""
+    head, body = "HTTP/1.1 200 OK\r\nContent-Length: 50\r\n", "x" * 50
+    slow = f"{head}X-Slow: {body}\r\n\r\n{body}"
+    if does == SLOW_BODY:
+        out.write(f"{head}\r\n".encode())
+        slow = body
+    with suppress(OSError):
+        for each in slow:
+            out.write(each.encode())
+            if released.wait(_DRIP_SECONDS):
+                return
+
+
 @contextmanager
 def failing_server(clock: Any) -> Iterator[Failing]:
     """Serve until the block ends."""
@@ -58,6 +78,8 @@ def failing_server(clock: Any) -> Iterator[Failing]:
                 self.close_connection = True
                 if does == SLOW:
                     failing.released.wait(60)
+                if does in (SLOW_HEAD, SLOW_BODY):
+                    _drip(self.wfile, does, failing.released)
                 return
             content = does.body.encode()
             self.send_response(does.status)

@@ -18,6 +18,7 @@ const snake = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCas
 
 function renamed(value, rename) {
   if (Array.isArray(value)) return value.map((each) => renamed(each, rename));
+  if (value instanceof Date) return value.toISOString().replace(".000Z", "+00:00");
   if (typeof value !== "object" || value === null) return value;
   // The keys of metadata are the caller's own.
   const inner = (name, each) => (name === "metadata" ? each : renamed(each, rename));
@@ -35,6 +36,12 @@ function shown(error) {
   };
 }
 
+async function listed(items) {
+  const made = [];
+  for await (const item of items) made.push(item);
+  return made;
+}
+
 const print = (result) => process.stdout.write(`${JSON.stringify(result)}\n`);
 const show = (value) => inspect(value, { depth: 9, showHidden: true }) + inspect(value);
 
@@ -46,7 +53,9 @@ for await (const line of createInterface({ input: process.stdin })) {
   const method = client[camel(call.action)];
   const takesFields = call.action !== "change_api_key";
   try {
-    const result = await method.call(client, ...(takesFields ? [fields] : []), options);
+    const isIteration = call.action.startsWith("iterate_");
+    const made = method.call(client, ...(takesFields ? [fields] : []), ...(isIteration ? [] : [options]));
+    const result = isIteration ? { items: await listed(made) } : await made;
     print({ result: renamed(result, snake), shown: show(result) });
   } catch (error) {
     if (!(error instanceof library.NiviscoError)) throw error;

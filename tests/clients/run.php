@@ -4,7 +4,7 @@
 
 declare(strict_types=1);
 
-require __DIR__ . '/autoload.php';
+require getenv('COMPOSER_AUTOLOAD') ?: __DIR__ . '/autoload.php';
 set_error_handler(static function (int $kind, string $message): bool {
     throw new ErrorException($message, 0, $kind);
 });
@@ -20,6 +20,12 @@ function written($value)
             'kind' => str_replace('Exception', '', str_replace(['Nivisco\\', 'Api'], ['', 'ApiError'], get_class($value))),
         ];
         return written($kept) + $more;
+    }
+    if ($value instanceof DateTimeImmutable) {
+        return $value->format(DATE_ATOM);
+    }
+    if ($value instanceof Generator) {
+        return ['items' => written(iterator_to_array($value))];
     }
     if (is_object($value)) {
         $value = get_object_vars($value);
@@ -51,7 +57,8 @@ $client = new Nivisco\Client(
     getenv('CLIENT_URL'),
     getenv('CLIENT_BUSINESS_ID'),
     getenv('CLIENT_API_KEY'),
-    (float) getenv('CLIENT_TIMEOUT_SECONDS')
+    (float) getenv('CLIENT_TIMEOUT_SECONDS'),
+    getenv('CLIENT_ALLOW_PLAIN_HTTP') !== false
 );
 printLine(['shown' => shown($client)]);
 while (($line = fgets(STDIN)) !== false) {
@@ -63,7 +70,8 @@ while (($line = fgets(STDIN)) !== false) {
     $method = lcfirst(str_replace('_', '', ucwords($call['action'], '_')));
     try {
         $result = $client->$method(...($fields === [] ? [] : [$fields]));
-        printLine(['result' => written($result), 'shown' => shown($result)]);
+        $shown = shown($result);
+        printLine(['result' => written($result), 'shown' => $shown]);
     } catch (Nivisco\NiviscoException $error) {
         printLine(['error' => written($error), 'shown' => shown($error)]);
     }

@@ -1,13 +1,17 @@
 """Runs a client library in its own process, which makes one call after another."""
 
+import atexit
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 HERE = Path(__file__).parent
@@ -49,10 +53,21 @@ class Runner:
         return parsed
 
 
+@cache
+def _go_runner() -> str:
+    """Compile the Go client and its runner, once for each process of the suite."""
+    compiled = Path(mkdtemp(prefix="nivisco-go-")) / "run"
+    atexit.register(shutil.rmtree, compiled.parent, ignore_errors=True)
+    subprocess.run(["go", "build", "-o", str(compiled)], cwd=HERE / "go", check=True, timeout=400)
+    return str(compiled)
+
+
 def command_of(client: str, built: Path) -> list[str]:
     """Return the command of a client's runner."""
     if client.startswith("python"):
         return [sys.executable, str(HERE / "run.py"), client]
+    if client == "go":
+        return [_go_runner()]
     if client == "php":
         strict = ["-d", "zend.exception_ignore_args=0", "-d", "display_errors=stderr"]
         return ["php", *strict, "-d", "error_reporting=-1", str(HERE / "run.php")]
@@ -75,11 +90,17 @@ def environment_of(
 
 @contextmanager
 def running(
-    client: str, url: str, business_id: str, api_key: str, built: Path, timeout_seconds: float = 30
+    client: str,
+    url: str,
+    business_id: str,
+    api_key: str,
+    built: Path,
+    timeout_seconds: float = 30,
+    command: Sequence[str] = (),
 ) -> Iterator[Runner]:
-    """Run a client against a URL until the block ends."""
+    """Run a client, by its own command or the given one, against a URL until the block ends."""
     with subprocess.Popen(
-        command_of(client, built),
+        command or command_of(client, built),
         env=environment_of(url, business_id, api_key, timeout_seconds),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

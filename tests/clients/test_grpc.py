@@ -4,6 +4,7 @@ import asyncio
 import re
 import shutil
 import sys
+import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -90,6 +91,33 @@ healthy true
 @needs("node", "npm:clients/grpc-typescript")
 async def test_the_typescript_program_of_the_guide_runs(built: Path, shop: Shop) -> None:
     assert await output("node", str(built / "samples" / "guide.js"), **shop.variables) == PRINTED
+
+
+@needs("package index")
+async def test_the_python_stubs_run_in_an_empty_environment(shop: Shop, tmp_path: Path) -> None:
+    await output("make", "--silent", "-C", str(ROOT), "grpc-python")
+    (wheel,) = (ROOT / "build" / "grpc-python").glob("*.whl")
+    with zipfile.ZipFile(wheel) as packed:
+        names = packed.namelist()
+    assert "nivisco/payments/v1/py.typed" in names
+    assert [name for name in names if name.startswith("buf/") or "/internal/" in name] == []
+    await output(sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "venv"))
+    python = str(tmp_path / "venv" / "bin" / "python")
+    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", python)
+    await output(*pip, "install", "--quiet", str(wheel))
+    readme = (ROOT / "clients" / "grpc-python" / "README.md").read_text()
+    example = readme.split("```python\n")[1].split("```")[0]
+    for sample, name in (
+        ('"127.0.0.1:50051"', "NIVISCO_CORE"),
+        ('"BUS-12345"', "NIVISCO_BUSINESS_ID"),
+        ("api_key", "NIVISCO_API_KEY"),
+    ):
+        assert sample in example
+        example = example.replace(sample, f"os.environ['{name}']")
+    program = tmp_path / "example.py"
+    program.write_text(f"import os\n{example}")
+    printed = await output(python, "-I", str(program), **shop.variables)
+    assert printed == f"{shop.variables['NIVISCO_BUSINESS_ID']}\n"
 
 
 async def test_the_python_program_of_the_guide_runs(shop: Shop, tmp_path: Path) -> None:

@@ -6,9 +6,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from iso4217 import Currency
 
-from tests.clients.conftest import CLIENTS_TO_RUN
-from tests.clients.runners import CLIENTS, command_of, environment_of
+from clients.generate.model import interface
+from core.money import stored_exponent
+from tests.clients.conftest import CLIENTS_TO_RUN, GO
+from tests.clients.runners import CLIENTS, HERE, command_of, environment_of
+from tests.clients.shop import run
 from tests.optional_programs import needs
 
 _KEY = "a-very-secret-api-key"
@@ -49,7 +53,8 @@ def test_a_url_that_would_expose_the_key_is_rejected(
     assert _KEY not in printed
 
 
-@pytest.mark.parametrize("client", CLIENTS_TO_RUN)
+# Go has no float that is an Amount, which the compiler refuses.
+@pytest.mark.parametrize("client", [each for each in CLIENTS_TO_RUN if each is not GO])
 def test_a_float_is_rejected_and_the_trace_contains_neither_key_nor_card(
     built: Path, client: str
 ) -> None:
@@ -61,6 +66,52 @@ def test_a_float_is_rejected_and_the_trace_contains_neither_key_nor_card(
     assert "an amount is a decimal string" in printed
     assert _KEY not in printed
     assert _CARD not in printed
+
+
+def test_the_decimals_of_currencies_are_those_of_the_core() -> None:
+    decimals = interface().decimals
+    currencies = {each.code.lower() for each in Currency} | set(decimals) | {"std", "hrk"}
+    known = {each: digits for each in currencies if (digits := stored_exponent(each)) is not None}
+    assert known == {each: decimals.get(each, 2) for each in known}
+
+
+_NOT_PHP_7_4 = """
+$x = match($a) { 1 => 2 };
+f(name: 1);
+class A { public function __construct(private int $x) {} }
+$a?->b();
+function f(int|string $x) {}
+function f(): static {}
+function f(mixed $x) {}
+enum A { case B; }
+class A { public readonly int $x; }
+try {} catch (E) {}
+$f = strlen(...);
+function f(): never {}
+class A { final const X = 1; }
+function f(int $a, ) {}
+$x = fn() => throw new E();
+str_contains('a', 'b');
+"""
+
+
+def _not_php_7_4(*files: Path) -> list[str]:
+    """Return what in PHP files is not of version 7.4, one line for each."""
+    check = str(HERE / "php-syntax" / "check.js")
+    return run("node", check, *(str(file) for file in files)).splitlines()
+
+
+@needs("node", "npm:tests/clients/php-syntax")
+def test_every_php_file_is_php_7_4(tmp_path: Path) -> None:
+    files = [*(CLIENTS / "php").rglob("*.php")]
+    assert len(files) > 40
+    assert _not_php_7_4(*files) == []
+    newer = []
+    for number, line in enumerate(_NOT_PHP_7_4.strip().splitlines()):
+        newer.append(tmp_path / f"{number}.php")
+        newer[-1].write_text(f"<?php\n{line}\n")
+    found = "\n".join(_not_php_7_4(*newer))
+    assert [each.name for each in newer if str(each) not in found] == []
 
 
 @needs("php")

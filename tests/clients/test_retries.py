@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from tests.clients.conftest import CLIENTS_TO_RUN
-from tests.clients.failing_server import DROPPED, SLOW, Failing, Response, failing_server
+from tests.clients.failing_server import (
+    DROPPED,
+    SLOW,
+    SLOW_BODY,
+    SLOW_HEAD,
+    Failing,
+    Response,
+    failing_server,
+)
 from tests.clients.runners import Outcome, Runner, running
 
 _KEY = "a-very-secret-api-key"
@@ -171,6 +179,85 @@ def test_a_call_that_found_no_connection_was_not_sent(client: str, built: Path) 
     assert error is not None
     assert (error["kind"], error["idempotency_key"]) == ("ConnectionFailed", "order-1")
     assert (error["was_sent"], error["outcome_is_unknown"]) == (False, False)
+
+
+@pytest.mark.parametrize("does", [SLOW_HEAD, SLOW_BODY])
+def test_a_response_that_arrives_byte_by_byte_does_not_extend_the_timeout(
+    impatient_client: Runner, server: Failing, does: str
+) -> None:
+    server.play([does])
+    error = _charge(impatient_client).error
+    assert error is not None
+    assert (error["kind"], error["was_sent"]) == ("ConnectionFailed", True)
+
+
+def test_a_call_is_repeated_with_the_key_of_its_error(
+    impatient_client: Runner, server: Failing
+) -> None:
+    server.play([SLOW])
+    error = _charge(impatient_client).error
+    assert error is not None
+    server.play([_CHARGED])
+    assert _charge(impatient_client, error["idempotency_key"]).result is not None
+    assert server.received[0]["idempotency_key"] == error["idempotency_key"]
+
+
+def test_a_result_has_the_id_of_its_request(patient_client: Runner, server: Failing) -> None:
+    for headers, expected in (({}, None), ({"X-Request-Id": "req-7"}, "req-7")):
+        server.play([Response(_CHARGED.status, _CHARGED.body, headers)])
+        result = _charge(patient_client).result
+        assert result is not None
+        assert result["request_id"] == (expected or server.request_ids[0])
+
+
+@pytest.mark.parametrize(
+    ("sent", "currency", "amount"),
+    [
+        ("25.5", "usd", "25.50"),
+        ("25", "usd", "25.00"),
+        ("25", "jpy", "25"),
+        ("1.5", "kwd", "1.500"),
+        ("-0.5", "usd", "-0.50"),
+        ("1.12345", "usd", "1.12345"),
+        ("7", "new", "7.00"),
+    ],
+)
+def test_an_amount_has_the_decimals_of_its_currency(
+    patient_client: Runner, server: Failing, sent: str, currency: str, amount: str
+) -> None:
+    body = _CHARGED.body.replace("999999999999.99", sent).replace("usd", currency)
+    server.play([Response(200, body)])
+    result = _charge(patient_client).result
+    assert result is not None
+    assert result["amount"] == amount
+
+
+def test_no_proxy_is_asked_for_this_machine(
+    client: str, server: Failing, built: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        for name in ("http_proxy", "all_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{closed.getsockname()[1]}")
+        server.play([_CHARGED])
+        with running(client, server.url, "BUS-1", _KEY, built) as runner:
+            assert _charge(runner).result is not None
+
+
+@pytest.mark.parametrize("client", CLIENTS_TO_RUN[:-1], scope="module")  # Node's asks no proxy
+def test_the_proxy_of_the_environment_is_asked_for_other_machines(
+    client: str, server: Failing, built: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.setenv("http_proxy", server.url)
+    monkeypatch.setenv("CLIENT_ALLOW_PLAIN_HTTP", "1")
+    server.play([_CHARGED])
+    with running(client, "http://payments.invalid/", "BUS-1", _KEY, built) as runner:
+        assert _charge(runner).result is not None
+    assert len(server.received) == 1
 
 
 @pytest.mark.parametrize("does", [SLOW, DROPPED])

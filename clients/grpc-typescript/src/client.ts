@@ -13,6 +13,7 @@ import { RecurringService } from "../gen/nivisco/payments/v1/recurring_pb.js";
 import { UsersService } from "../gen/nivisco/payments/v1/users_pb.js";
 import { WalletService } from "../gen/nivisco/payments/v1/wallet_pb.js";
 import { retrying } from "./retrying.js";
+import { tracking } from "./tracking.js";
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 const CLOSING_MS = 1_000;
@@ -64,12 +65,14 @@ export function connect(options: Options): Payments {
   const { tls, timeoutMs = DEFAULT_TIMEOUT_MS, attempts = 4 } = options;
   checkTransport(options.url, tls);
   const session = new Http2SessionManager(options.url, {}, tls && { ...tls });
-  const transport = createGrpcTransport({
-    baseUrl: options.url,
-    sessionManager: session,
-    defaultTimeoutMs: timeoutMs,
-    interceptors: [retrying(attempts), withCredentials(options.businessId, options.apiKey)],
-  });
+  const transport = tracking(
+    createGrpcTransport({
+      baseUrl: options.url,
+      sessionManager: session,
+      defaultTimeoutMs: timeoutMs,
+      interceptors: [retrying(attempts), withCredentials(options.businessId, options.apiKey)],
+    }),
+  );
   return {
     authentication: createClient(AuthenticationService, transport),
     business: createClient(BusinessService, transport),

@@ -2,8 +2,10 @@
 
 import { create } from "@bufbuild/protobuf";
 import { type Money, MoneySchema } from "../gen/google/type/money_pb.js";
+import { DECIMALS } from "./currencies.js";
 
 const NANO_DIGITS = 9;
+const USUAL_DECIMALS = 2;
 const NANOS_PER_UNIT = 10n ** BigInt(NANO_DIGITS);
 const MAX_INT64 = 2n ** 63n - 1n;
 const DECIMAL = /^(-?)([0-9]+)(?:\.([0-9]{1,9}))?$/;
@@ -36,12 +38,12 @@ export function money(decimal: string, currency = ""): Money {
 }
 
 /**
- * Returns an amount as a decimal: "25.5" for 25.50, "25" for 25, with at least `decimals` digits after
- * the point.
+ * Returns an amount as a decimal: "25.50". It has at least `decimals` digits after the point, by
+ * default as many as its currency has.
  *
  * @throws {RangeError} units and nanos contradict each other.
  */
-export function decimal(amount: Money, decimals = 0): string {
+export function decimal(amount: Money, decimals = decimalsOf(amount.currencyCode)): string {
   const nanos = BigInt(amount.nanos);
   if (nanos <= -NANOS_PER_UNIT || nanos >= NANOS_PER_UNIT || amount.units * nanos < 0n) {
     throw new RangeError(`units ${amount.units} and nanos ${nanos} are not an amount`);
@@ -51,4 +53,9 @@ export function decimal(amount: Money, decimals = 0): string {
   const rest = (size % NANOS_PER_UNIT).toString().padStart(NANO_DIGITS, "0");
   const shown = rest.replace(/0+$/, "").padEnd(decimals, "0");
   return `${total < 0n ? "-" : ""}${size / NANOS_PER_UNIT}${shown && `.${shown}`}`;
+}
+
+/** The amounts of a request may leave the currency to the wallet. */
+function decimalsOf(currency: string): number {
+  return currency === "" ? 0 : (DECIMALS[currency.toLowerCase()] ?? USUAL_DECIMALS);
 }

@@ -1,11 +1,10 @@
 /** Retries calls that take effect once. */
 
-import { randomUUID } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
 
-import { clone } from "@bufbuild/protobuf";
-import { Code, type Interceptor, type UnaryRequest } from "@connectrpc/connect";
+import { Code, type Interceptor } from "@connectrpc/connect";
 import { ApiError } from "./api-error.js";
+import { CALL } from "./tracking.js";
 
 const FIRST_PAUSE_MS = 250;
 const RETRYABLE: ReadonlySet<string> = new Set([
@@ -19,6 +18,7 @@ const RETRYABLE: ReadonlySet<string> = new Set([
 
 /** Status codes of transient errors. */
 const TRANSIENT: ReadonlySet<Code> = new Set([
+  Code.Aborted, // of a connection that broke
   Code.Internal,
   Code.ResourceExhausted,
   Code.Unavailable,
@@ -28,31 +28,26 @@ const TRANSIENT: ReadonlySet<Code> = new Set([
 /**
  * Retries transient errors with exponential backoff from 250 ms, or after the server's delay.
  *
- * A mutating request gets an idempotency key if it has none, so that all attempts take effect once.
- * The caller's deadline covers all attempts.
+ * A mutating request has an idempotency key, so that all attempts take effect once. The caller's
+ * deadline covers all attempts.
  */
 export function retrying(attempts: number): Interceptor {
-  return (next) => async (call) => {
-    if (call.stream) return next(call);
-    const request = withKey(call);
+  return (next) => async (request) => {
+    if (request.stream) return next(request);
+    const state = request.contextValues.get(CALL);
     for (let attempt = 1; ; attempt += 1) {
       try {
         return await next(request);
       } catch (error) {
         const failure = ApiError.from(error);
         const again = attempt < attempts && !request.signal.aborted && isRetryable(failure);
-        if (!again || !(await waited(failure, attempt, request.signal))) throw error;
+        if (!again) throw error;
+        // Only now: the error of the last attempt says itself whether that one may have taken effect.
+        if (state !== undefined) state.mayHaveHappened ||= failure.outcomeIsUnknown;
+        if (!(await waited(failure, attempt, request.signal))) throw error;
       }
     }
   };
-}
-
-/** Copies the caller's message: sent again by the caller, it is another request. */
-function withKey(call: UnaryRequest): UnaryRequest {
-  if (!("idempotencyKey" in call.method.input.field)) return call;
-  const message = clone(call.method.input, call.message) as { idempotencyKey?: string };
-  message.idempotencyKey ??= randomUUID();
-  return { ...call, message } as UnaryRequest;
 }
 
 function isRetryable({ code, reason }: ApiError): boolean {

@@ -103,6 +103,8 @@ test("an amount of twelve digits goes through a wallet exactly", async () => {
   assert.ok(newBalance);
   assert.equal(newBalance.units, 999_999_999_999n);
   assert.equal(decimal(newBalance), "999999999999.99");
+  assert.equal(decimal(money("0.5", "usd")), "0.50");
+  assert.equal(decimal(money("5", "jpy")), "5");
 });
 
 test("an amount beyond a float's precision is an error of its field, not rounded", async () => {
@@ -182,6 +184,7 @@ test("a busy gateway costs a second attempt, and one charge is made", async () =
   const error = await errorOf(once.payments.chargeCustomer(request));
   once.close();
   assert.equal(error.reason, "GATEWAY_UNAVAILABLE");
+  assert.equal(error.idempotencyKey, request.idempotencyKey);
   assert.equal(error.code, Code.Unavailable);
   assert.equal(error.retryAfterMs, 1000);
   await shop.payments.chargeCustomer(request);
@@ -191,11 +194,15 @@ test("a busy gateway costs a second attempt, and one charge is made", async () =
 test("a passed deadline is an unknown outcome, which the same request learns", async () => {
   const payer = await customer();
   await fault("delay_after", 1, 1);
-  const request = { userId: payer, amount: money("7", "usd"), idempotencyKey: randomUUID() };
+  const request = { userId: payer, amount: money("7", "usd") };
   const error = await errorOf(shop.payments.chargeCustomer(request, { timeoutMs: 250 }));
   assert.equal(error.code, Code.DeadlineExceeded);
   assert.equal(error.reason, "OUTCOME_UNKNOWN");
-  const charged = await shop.payments.chargeCustomer(request);
+  assert.deepEqual([error.wasSent, error.outcomeIsUnknown], [true, true]);
+  assert.ok(error.requestId);
+  assert.ok(error.idempotencyKey);
+  const { idempotencyKey } = error;
+  const charged = await shop.payments.chargeCustomer({ ...request, idempotencyKey });
   assert.equal(charged.status, PaymentStatus.SUCCEEDED);
   assert.deepEqual(await chargesOf(payer), ["7.00"]);
 });
@@ -208,6 +215,20 @@ test("a core that is away, or is no core, is an unknown outcome too", async () =
     nowhere.close();
     assert.equal(error.reason, "OUTCOME_UNKNOWN");
     assert.ok([Code.Unavailable, Code.Internal].includes(error.code), String(error.code));
+    assert.deepEqual([error.idempotencyKey, error.outcomeIsUnknown], [undefined, false]);
+    assert.equal(error.wasSent, host !== "127.0.0.1:9");
+  }
+});
+
+test("a change that found no core was not sent, and one that no core answered may have been", async () => {
+  const { protocol } = new URL(options.url);
+  for (const { host } of [new URL("http://127.0.0.1:9"), new URL(gateway)]) {
+    const nowhere = connect({ ...options, url: `${protocol}//${host}`, attempts: 2 });
+    const error = await errorOf(nowhere.wallet.addWalletFunds({ amount: money("1") }));
+    nowhere.close();
+    assert.equal(error.wasSent, host !== "127.0.0.1:9");
+    assert.equal(error.outcomeIsUnknown, error.wasSent);
+    assert.ok(error.idempotencyKey);
   }
 });
 
@@ -235,7 +256,7 @@ test("decimals become amounts and amounts decimals, exactly", () => {
   for (const [text, units, nanos] of cases) {
     const amount = money(text, "usd");
     assert.deepEqual([amount.units, amount.nanos, amount.currencyCode], [units, nanos, "USD"]);
-    assert.equal(decimal(amount), text);
+    assert.equal(decimal(amount, 0), text);
   }
   assert.equal(decimal(money("25.50"), 2), "25.50");
   assert.equal(decimal(money("25"), 2), "25.00");

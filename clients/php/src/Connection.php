@@ -22,6 +22,7 @@ final class Connection
     /** @var \Closure(): string A closure is neither exported nor serialized. */
     private \Closure $apiKey;
     private float $timeoutSeconds;
+    private bool $isLocal;
     /** @var resource|\CurlHandle|null */
     private $curl = null;
 
@@ -41,7 +42,8 @@ final class Connection
             return $key;
         };
         $this->timeoutSeconds = $timeoutSeconds;
-        self::check($url, $allowPlainHttp);
+        $this->isLocal = self::isLocal($url);
+        self::check($url, $allowPlainHttp || $this->isLocal);
     }
 
     /**
@@ -143,7 +145,7 @@ final class Connection
             }
         });
         $credentials = ['business_id' => $this->businessId, 'api_key' => ($this->apiKey)()];
-        $body = json_encode($credentials + ['action' => $action] + self::withMaps($fields), JSON_UNESCAPED_SLASHES);
+        $body = json_encode($credentials + ['action' => $action] + self::written($fields), JSON_UNESCAPED_SLASHES);
         if ($body === false) { // the trace of json_encode's own exception would contain the key
             throw new \InvalidArgumentException('the fields have no JSON form: ' . json_last_error_msg());
         }
@@ -151,18 +153,20 @@ final class Connection
     }
 
     /**
-     * Has an empty map, or one whose keys are numbers, written as an object.
+     * Has times written in ISO 8601, and a map as an object, also if it is empty or its keys are numbers.
      *
      * @param array<string, mixed> $fields
      * @return array<string, mixed>
      */
-    private static function withMaps(
+    private static function written(
         #[\SensitiveParameter]
         array $fields
     ): array {
         foreach ($fields as $name => $value) {
-            if (is_array($value)) {
-                $fields[$name] = $name === 'metadata' ? (object) $value : self::withMaps($value);
+            if ($value instanceof \DateTimeInterface) {
+                $fields[$name] = Values::written($value);
+            } elseif (is_array($value)) {
+                $fields[$name] = $name === 'metadata' ? (object) $value : self::written($value);
             }
         }
         return $fields;
@@ -200,6 +204,9 @@ final class Connection
             CURLOPT_CONNECTTIMEOUT_MS => min($milliseconds, (int) (self::LONGEST_CONNECT_SECONDS * 1000)),
             CURLOPT_TIMEOUT_MS => $milliseconds,
         ]);
+        if ($this->isLocal) {
+            curl_setopt($this->curl, CURLOPT_NOPROXY, '*'); // a proxy cannot reach this machine
+        }
     }
 
     /**
@@ -240,7 +247,7 @@ final class Connection
             throw new \TypeError($message); // a field is missing
         });
         try {
-            return $read($body);
+            return $read(['request_id' => $requestId] + $body);
         } catch (\TypeError $error) {
             throw new UnexpectedResponseException($status, $after, $requestId, $idempotencyKey);
         } finally {
@@ -284,14 +291,20 @@ final class Connection
         if (!in_array($scheme, ['http', 'https'], true) || $host === '' || isset($parts['user'])) {
             throw new \InvalidArgumentException('the URL must be https://host, without a user or password in it');
         }
-        $isLoopback = $host === 'localhost' || $host === '[::1]'
-            || (strpos($host, '127.') === 0 && filter_var($host, FILTER_VALIDATE_IP) !== false);
-        if ($scheme === 'http' && !$allowPlainHttp && !$isLoopback) {
+        if ($scheme === 'http' && !$allowPlainHttp) {
             throw new \InvalidArgumentException(
                 'plain http sends the API key in the clear: use https, '
                 . 'or $allowPlainHttp where the network is your own'
             );
         }
+    }
+
+    /** Returns whether the URL is that of this machine. */
+    private static function isLocal(string $url): bool
+    {
+        $host = strtolower((string) parse_url($url, PHP_URL_HOST));
+        return $host === 'localhost' || $host === '[::1]'
+            || (strpos($host, '127.') === 0 && filter_var($host, FILTER_VALIDATE_IP) !== false);
     }
 
     /** Returns the seconds of a monotonic clock. */

@@ -148,7 +148,7 @@ function result<T>(response: Response, text: string, read: (json: Json) => T, id
     throw new ApiError({ code, ...body }, response.status, retryAfter, ids);
   }
   try {
-    return read(body);
+    return read({ ...body, request_id: ids.requestId });
   } catch {
     throw new UnexpectedResponseError(response.status, retryAfter, ids);
   }

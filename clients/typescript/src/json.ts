@@ -2,6 +2,10 @@
 
 import { inspect } from "node:util";
 
+import { DECIMALS } from "./currencies.js";
+
+const USUAL_DECIMALS = 2;
+
 /** A JSON object whose numbers are strings. */
 export type Json = Readonly<Record<string, unknown>>;
 
@@ -24,6 +28,9 @@ const MAPS: ReadonlySet<string> = new Set(["metadata"]);
 export function toJson(value: unknown): unknown {
   if (typeof value === "number" && !Number.isSafeInteger(value)) {
     throw new TypeError("an amount is a decimal string, never a number");
+  }
+  if (value instanceof Date) {
+    return value.toISOString().replace(".000Z", "Z"); // without a fraction it is the whole second
   }
   if (Array.isArray(value)) {
     return value.map(toJson);
@@ -65,6 +72,29 @@ export function integer(value: unknown): number {
   const read = Number(string(value));
   if (!Number.isSafeInteger(read)) {
     throw new TypeError("not a whole number");
+  }
+  return read;
+}
+
+/** Reads an amount with the decimals of its currency, and never fewer than it has. */
+export function amount(currency: unknown): (value: unknown) => string {
+  return (value) => {
+    const text = string(value);
+    if (currency === null || !/^-?\d+(\.\d+)?$/.test(text)) {
+      return text;
+    }
+    const [whole = "", decimals = ""] = text.split(".");
+    const padded = decimals.padEnd(DECIMALS[string(currency)] ?? USUAL_DECIMALS, "0");
+    return padded === "" ? whole : `${whole}.${padded}`;
+  };
+}
+
+/** Reads a time, which is in UTC. */
+export function moment(value: unknown): Date {
+  const text = string(value);
+  const read = new Date(`${text.replace(" ", "T")}Z`);
+  if (!/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$/.test(text) || Number.isNaN(read.getTime())) {
+    throw new TypeError("not a time");
   }
   return read;
 }

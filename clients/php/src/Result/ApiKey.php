@@ -6,6 +6,8 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
+use Nivisco\Values;
+
 /** An API key of the business, without the key itself. */
 final class ApiKey
 {
@@ -28,32 +30,23 @@ final class ApiKey
     /** Last four digits of the key. Null for keys that are older than this field. */
     public ?string $last4;
 
-    /**
-     * Time of creation. For the default key, the time of its last replacement. `YYYY-MM-DD
-     * HH:MM:SS` in UTC.
-     */
-    public string $createdAt;
+    /** Time of creation. For the default key, the time of its last replacement. In UTC. */
+    public \DateTimeImmutable $createdAt;
 
-    /**
-     * Time of the last use, at most about a minute late. Null if the key was not used.
-     * `YYYY-MM-DD HH:MM:SS` in UTC.
-     */
-    public ?string $lastUsedAt;
+    /** Time of the last use, at most about a minute late. Null if the key was not used. In UTC. */
+    public ?\DateTimeImmutable $lastUsedAt;
 
-    /**
-     * Time from which the key does not work. Null if it does not expire. `YYYY-MM-DD
-     * HH:MM:SS` in UTC.
-     */
-    public ?string $expiresAt;
+    /** Time from which the key does not work. Null if it does not expire. In UTC. */
+    public ?\DateTimeImmutable $expiresAt;
 
-    /** Time of revocation. Null if the key is not revoked. `YYYY-MM-DD HH:MM:SS` in UTC. */
-    public ?string $revokedAt;
+    /** Time of revocation. Null if the key is not revoked. In UTC. */
+    public ?\DateTimeImmutable $revokedAt;
 
     /**
      * Time at which `change_api_key` replaced the key, which works until `expires_at`. Null
-     * if it was not replaced. `YYYY-MM-DD HH:MM:SS` in UTC.
+     * if it was not replaced. In UTC.
      */
-    public ?string $replacedAt;
+    public ?\DateTimeImmutable $replacedAt;
 
     /**
      * Reads it from a response.
@@ -69,11 +62,11 @@ final class ApiKey
         $read->name = $body['name'];
         $read->scopes = $body['scopes'];
         $read->last4 = $body['last4'];
-        $read->createdAt = $body['created_at'];
-        $read->lastUsedAt = $body['last_used_at'];
-        $read->expiresAt = $body['expires_at'];
-        $read->revokedAt = $body['revoked_at'];
-        $read->replacedAt = $body['replaced_at'];
+        $read->createdAt = Values::moment($body['created_at']);
+        $read->lastUsedAt = $body['last_used_at'] === null ? null : Values::moment($body['last_used_at']);
+        $read->expiresAt = $body['expires_at'] === null ? null : Values::moment($body['expires_at']);
+        $read->revokedAt = $body['revoked_at'] === null ? null : Values::moment($body['revoked_at']);
+        $read->replacedAt = $body['replaced_at'] === null ? null : Values::moment($body['replaced_at']);
         return $read;
     }
 }

@@ -6,6 +6,8 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
+use Nivisco\Values;
+
 /** A business (merchant). */
 final class Business
 {
@@ -21,11 +23,11 @@ final class Business
     /** Internet domain of the business, for example `northwindcoffee.com`. It never changes. */
     public string $domain;
 
-    /** Time of registration. `YYYY-MM-DD HH:MM:SS` in UTC. */
-    public string $createdAt;
+    /** Time of registration. In UTC. */
+    public \DateTimeImmutable $createdAt;
 
-    /** Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC. */
-    public string $updatedAt;
+    /** Time of the last change. In UTC. */
+    public \DateTimeImmutable $updatedAt;
 
     /** Whether the business is active. The credentials of an inactive business are rejected. */
     public bool $active;
@@ -54,10 +56,9 @@ final class Business
 
     /**
      * Time since which the business is suspended: it can read, refund, and end what it
-     * began, and its users are not charged. Null if it is not suspended. `YYYY-MM-DD
-     * HH:MM:SS` in UTC.
+     * began, and its users are not charged. Null if it is not suspended. In UTC.
      */
-    public ?string $suspendedAt;
+    public ?\DateTimeImmutable $suspendedAt;
 
     /**
      * Reads it from a response.
@@ -73,14 +74,14 @@ final class Business
         $read->name = $body['name'];
         $read->email = $body['email'];
         $read->domain = $body['domain'];
-        $read->createdAt = $body['created_at'];
-        $read->updatedAt = $body['updated_at'];
+        $read->createdAt = Values::moment($body['created_at']);
+        $read->updatedAt = Values::moment($body['updated_at']);
         $read->active = $body['active'];
         $read->defaultEnv = $body['default_env'];
         $read->settleReceivables = $body['settle_receivables'];
         $read->retryDays = array_map('intval', $body['retry_days']);
         $read->maxFailedCycles = (int) $body['max_failed_cycles'];
-        $read->suspendedAt = $body['suspended_at'];
+        $read->suspendedAt = $body['suspended_at'] === null ? null : Values::moment($body['suspended_at']);
         return $read;
     }
 }

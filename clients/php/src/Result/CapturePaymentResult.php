@@ -12,6 +12,9 @@ final class CapturePaymentResult
     /** The captured payment. */
     public Payment $payment;
 
+    /** Id of the request, to quote to support. */
+    public string $requestId;
+
     /**
      * Reads it from a response.
      *
@@ -23,6 +26,7 @@ final class CapturePaymentResult
     ): self {
         $read = new self();
         $read->payment = Payment::fromJson($body['payment']);
+        $read->requestId = $body['request_id'];
         return $read;
     }
 }

@@ -6,6 +6,8 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
+use Nivisco\Values;
+
 /** A saved card. */
 final class Card
 {
@@ -47,8 +49,8 @@ final class Card
     /** Id of the user who owns the card. */
     public string $userId;
 
-    /** Time at which the card was saved. `YYYY-MM-DD HH:MM:SS` in UTC. */
-    public string $createdAt;
+    /** Time at which the card was saved. In UTC. */
+    public \DateTimeImmutable $createdAt;
 
     /**
      * Reads it from a response.
@@ -69,7 +71,7 @@ final class Card
         $read->primary = $body['primary'];
         $read->env = $body['env'];
         $read->userId = $body['user_id'];
-        $read->createdAt = $body['created_at'];
+        $read->createdAt = Values::moment($body['created_at']);
         return $read;
     }
 }

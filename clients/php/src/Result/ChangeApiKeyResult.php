@@ -6,6 +6,8 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
+use Nivisco\Values;
+
 /** Response of `change_api_key`. */
 final class ChangeApiKeyResult
 {
@@ -18,11 +20,11 @@ final class ChangeApiKeyResult
     /** New API key, 64 hexadecimal digits. Store it: no other response contains it. */
     public string $apiKey;
 
-    /**
-     * Time until which the previous key works. Null if it has stopped working. `YYYY-MM-DD
-     * HH:MM:SS` in UTC.
-     */
-    public ?string $previousKeyExpiresAt;
+    /** Time until which the previous key works. Null if it has stopped working. In UTC. */
+    public ?\DateTimeImmutable $previousKeyExpiresAt;
+
+    /** Id of the request, to quote to support. */
+    public string $requestId;
 
     /**
      * Reads it from a response.
@@ -37,7 +39,8 @@ final class ChangeApiKeyResult
         $read->message = $body['message'];
         $read->businessId = $body['business_id'];
         $read->apiKey = $body['api_key'];
-        $read->previousKeyExpiresAt = $body['previous_key_expires_at'];
+        $read->previousKeyExpiresAt = $body['previous_key_expires_at'] === null ? null : Values::moment($body['previous_key_expires_at']);
+        $read->requestId = $body['request_id'];
         return $read;
     }
 

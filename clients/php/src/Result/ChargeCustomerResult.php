@@ -6,13 +6,15 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
+use Nivisco\Values;
+
 /** Response of `charge_customer`. */
 final class ChargeCustomerResult
 {
     /** The gateway's id of the payment, for example `pi_…`. */
     public string $transactionId;
 
-    /** Charged amount, or authorized amount. A decimal string. */
+    /** Charged amount, or authorized amount. A decimal string with the currency's decimals. */
     public string $amount;
 
     /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
@@ -42,6 +44,9 @@ final class ChargeCustomerResult
      */
     public ?string $gateway;
 
+    /** Id of the request, to quote to support. */
+    public string $requestId;
+
     /**
      * Reads it from a response.
      *
@@ -53,12 +58,13 @@ final class ChargeCustomerResult
     ): self {
         $read = new self();
         $read->transactionId = $body['transaction_id'];
-        $read->amount = $body['amount'];
+        $read->amount = Values::amount($body, 'amount');
         $read->currency = $body['currency'];
         $read->status = $body['status'];
         $read->paymentId = $body['payment_id'];
         $read->env = $body['env'];
         $read->gateway = $body['gateway'];
+        $read->requestId = $body['request_id'];
         return $read;
     }
 }

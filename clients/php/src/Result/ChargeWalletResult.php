@@ -6,13 +6,15 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
+use Nivisco\Values;
+
 /** Response of `charge_wallet`. */
 final class ChargeWalletResult
 {
     /** Id of the wallet. */
     public string $walletId;
 
-    /** Balance after the debit. A decimal string. */
+    /** Balance after the debit. A decimal string with the currency's decimals. */
     public string $newBalance;
 
     /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
@@ -55,11 +57,14 @@ final class ChargeWalletResult
     /** Id of the user who owns the wallet. */
     public ?string $userId;
 
-    /** Debited amount. A decimal string. */
+    /** Debited amount. A decimal string with the currency's decimals. */
     public ?string $amount;
 
     /** Description from the request. Null if there is none. */
     public ?string $description;
+
+    /** Id of the request, to quote to support. */
+    public string $requestId;
 
     /**
      * Reads it from a response.
@@ -72,7 +77,7 @@ final class ChargeWalletResult
     ): self {
         $read = new self();
         $read->walletId = $body['wallet_id'];
-        $read->newBalance = $body['new_balance'];
+        $read->newBalance = Values::amount($body, 'new_balance');
         $read->currency = $body['currency'];
         $read->type = $body['type'];
         $read->source = $body['source'];
@@ -81,8 +86,9 @@ final class ChargeWalletResult
         $read->transactionId = $body['transaction_id'];
         $read->env = $body['env'];
         $read->userId = $body['user_id'];
-        $read->amount = $body['amount'];
+        $read->amount = $body['amount'] === null ? null : Values::amount($body, 'amount');
         $read->description = $body['description'];
+        $read->requestId = $body['request_id'];
         return $read;
     }
 }

@@ -18,6 +18,9 @@ final class CreateApiKeyResult
     /** What is stored of the key. */
     public ApiKey $keyInfo;
 
+    /** Id of the request, to quote to support. */
+    public string $requestId;
+
     /**
      * Reads it from a response.
      *
@@ -31,6 +34,7 @@ final class CreateApiKeyResult
         $read->message = $body['message'];
         $read->apiKey = $body['api_key'];
         $read->keyInfo = ApiKey::fromJson($body['key_info']);
+        $read->requestId = $body['request_id'];
         return $read;
     }
 

@@ -18,6 +18,9 @@ final class CreateAuthorizeCustomerResult
     /** The saved card. */
     public ?Card $card;
 
+    /** Id of the request, to quote to support. */
+    public string $requestId;
+
     /**
      * Reads it from a response.
      *
@@ -31,6 +34,7 @@ final class CreateAuthorizeCustomerResult
         $read->customerProfileId = $body['customer_profile_id'];
         $read->paymentProfileId = $body['payment_profile_id'];
         $read->card = $body['card'] === null ? null : Card::fromJson($body['card']);
+        $read->requestId = $body['request_id'];
         return $read;
     }
 }

@@ -6,6 +6,8 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
+use Nivisco\Values;
+
 /** Response of `create_recurring`. */
 final class CreateRecurringResult
 {
@@ -15,22 +17,24 @@ final class CreateRecurringResult
     /** Id of the job, `REC-…`. */
     public string $recurringId;
 
-    /** Time of the first charge. `YYYY-MM-DD HH:MM:SS` in UTC. */
-    public string $nextRun;
+    /** Time of the first charge. In UTC. */
+    public \DateTimeImmutable $nextRun;
 
     /** IANA time zone of the job. */
     public string $timezone;
 
     /**
-     * Next occurrences, at most as many as `preview` in the request. `YYYY-MM-DD HH:MM:SS`
-     * in UTC.
+     * Next occurrences, at most as many as `preview` in the request. In UTC.
      *
-     * @var list<string>
+     * @var list<\DateTimeImmutable>
      */
     public array $upcoming;
 
     /** The new job. */
     public ?RecurringJob $recurring;
+
+    /** Id of the request, to quote to support. */
+    public string $requestId;
 
     /**
      * Reads it from a response.
@@ -44,10 +48,11 @@ final class CreateRecurringResult
         $read = new self();
         $read->message = $body['message'];
         $read->recurringId = $body['recurring_id'];
-        $read->nextRun = $body['next_run'];
+        $read->nextRun = Values::moment($body['next_run']);
         $read->timezone = $body['timezone'];
-        $read->upcoming = $body['upcoming'];
+        $read->upcoming = array_map([Values::class, 'moment'], $body['upcoming']);
         $read->recurring = $body['recurring'] === null ? null : RecurringJob::fromJson($body['recurring']);
+        $read->requestId = $body['request_id'];
         return $read;
     }
 }

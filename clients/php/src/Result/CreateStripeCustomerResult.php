@@ -18,6 +18,9 @@ final class CreateStripeCustomerResult
     /** The saved card. */
     public Card $card;
 
+    /** Id of the request, to quote to support. */
+    public string $requestId;
+
     /**
      * Reads it from a response.
      *
@@ -30,6 +33,7 @@ final class CreateStripeCustomerResult
         $read = new self();
         $read->customerId = $body['customer_id'];
         $read->card = Card::fromJson($body['card']);
+        $read->requestId = $body['request_id'];
         return $read;
     }
 }

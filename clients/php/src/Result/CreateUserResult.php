@@ -15,6 +15,9 @@ final class CreateUserResult
     /** The new user's wallet in the business's default environment. */
     public Wallet $wallet;
 
+    /** Id of the request, to quote to support. */
+    public string $requestId;
+
     /**
      * Reads it from a response.
      *
@@ -27,6 +30,7 @@ final class CreateUserResult
         $read = new self();
         $read->user = User::fromJson($body['user']);
         $read->wallet = Wallet::fromJson($body['wallet']);
+        $read->requestId = $body['request_id'];
         return $read;
     }
 }

@@ -6,6 +6,8 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
+use Nivisco\Values;
+
 /** A dispute of a payment, as its gateway told of it. */
 final class Dispute
 {
@@ -14,7 +16,7 @@ final class Dispute
 
     /**
      * Disputed amount, in the cardholder's currency. Null if that currency is unknown. A
-     * decimal string.
+     * decimal string with the currency's decimals.
      */
     public ?string $amount;
 
@@ -28,14 +30,11 @@ final class Dispute
      */
     public string $status;
 
-    /**
-     * Time of the first event about the dispute, by the gateway's clock. `YYYY-MM-DD
-     * HH:MM:SS` in UTC.
-     */
-    public string $createdAt;
+    /** Time of the first event about the dispute, by the gateway's clock. In UTC. */
+    public \DateTimeImmutable $createdAt;
 
-    /** Time of the event with its present status. `YYYY-MM-DD HH:MM:SS` in UTC. */
-    public string $updatedAt;
+    /** Time of the event with its present status. In UTC. */
+    public \DateTimeImmutable $updatedAt;
 
     /**
      * Reads it from a response.
@@ -48,11 +47,11 @@ final class Dispute
     ): self {
         $read = new self();
         $read->disputeId = $body['dispute_id'];
-        $read->amount = $body['amount'];
+        $read->amount = $body['amount'] === null ? null : Values::amount($body, 'amount');
         $read->currency = $body['currency'];
         $read->status = $body['status'];
-        $read->createdAt = $body['created_at'];
-        $read->updatedAt = $body['updated_at'];
+        $read->createdAt = Values::moment($body['created_at']);
+        $read->updatedAt = Values::moment($body['updated_at']);
         return $read;
     }
 }

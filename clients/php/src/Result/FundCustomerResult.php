@@ -6,6 +6,8 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
+use Nivisco\Values;
+
 /** Response of `fund_customer`. */
 final class FundCustomerResult
 {
@@ -32,7 +34,7 @@ final class FundCustomerResult
      */
     public ?string $gateway;
 
-    /** Charged and credited amount. A decimal string. */
+    /** Charged and credited amount. A decimal string with the currency's decimals. */
     public ?string $amount;
 
     /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
@@ -44,6 +46,9 @@ final class FundCustomerResult
      * @var 'pending'|'succeeded'|'declined'|'requires_action'|'failed'|'needs_review'|'held_for_review'|'voided'|'partially_refunded'|'refunded'|'disputed'|'authorized'|null
      */
     public ?string $status;
+
+    /** Id of the request, to quote to support. */
+    public string $requestId;
 
     /**
      * Reads it from a response.
@@ -60,9 +65,10 @@ final class FundCustomerResult
         $read->paymentId = $body['payment_id'];
         $read->env = $body['env'];
         $read->gateway = $body['gateway'];
-        $read->amount = $body['amount'];
+        $read->amount = $body['amount'] === null ? null : Values::amount($body, 'amount');
         $read->currency = $body['currency'];
         $read->status = $body['status'];
+        $read->requestId = $body['request_id'];
         return $read;
     }
 }

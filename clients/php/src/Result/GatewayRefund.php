@@ -6,13 +6,18 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
+use Nivisco\Values;
+
 /** A refund of a payment, as its gateway told of it. */
 final class GatewayRefund
 {
     /** The gateway's id of the refund, for example `re_…`. */
     public string $gatewayRefundId;
 
-    /** Amount of the refund. Null if the gateway did not tell it. A decimal string. */
+    /**
+     * Amount of the refund. Null if the gateway did not tell it. A decimal string with the
+     * currency's decimals.
+     */
     public ?string $amount;
 
     /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
@@ -25,14 +30,11 @@ final class GatewayRefund
      */
     public string $status;
 
-    /**
-     * Time of the first event about the refund, by the gateway's clock. `YYYY-MM-DD
-     * HH:MM:SS` in UTC.
-     */
-    public string $createdAt;
+    /** Time of the first event about the refund, by the gateway's clock. In UTC. */
+    public \DateTimeImmutable $createdAt;
 
-    /** Time of the event with its present status. `YYYY-MM-DD HH:MM:SS` in UTC. */
-    public string $updatedAt;
+    /** Time of the event with its present status. In UTC. */
+    public \DateTimeImmutable $updatedAt;
 
     /**
      * Reads it from a response.
@@ -45,11 +47,11 @@ final class GatewayRefund
     ): self {
         $read = new self();
         $read->gatewayRefundId = $body['gateway_refund_id'];
-        $read->amount = $body['amount'];
+        $read->amount = $body['amount'] === null ? null : Values::amount($body, 'amount');
         $read->currency = $body['currency'];
         $read->status = $body['status'];
-        $read->createdAt = $body['created_at'];
-        $read->updatedAt = $body['updated_at'];
+        $read->createdAt = Values::moment($body['created_at']);
+        $read->updatedAt = Values::moment($body['updated_at']);
         return $read;
     }
 }

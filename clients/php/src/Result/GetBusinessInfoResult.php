@@ -12,6 +12,9 @@ final class GetBusinessInfoResult
     /** The calling business. */
     public Business $business;
 
+    /** Id of the request, to quote to support. */
+    public string $requestId;
+
     /**
      * Reads it from a response.
      *
@@ -23,6 +26,7 @@ final class GetBusinessInfoResult
     ): self {
         $read = new self();
         $read->business = Business::fromJson($body['business']);
+        $read->requestId = $body['request_id'];
         return $read;
     }
 }

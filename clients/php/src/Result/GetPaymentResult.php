@@ -48,6 +48,9 @@ final class GetPaymentResult
      */
     public array $refunds;
 
+    /** Id of the request, to quote to support. */
+    public string $requestId;
+
     /**
      * Reads it from a response.
      *
@@ -64,6 +67,7 @@ final class GetPaymentResult
         $read->disputes = array_map([Dispute::class, 'fromJson'], $body['disputes']);
         $read->history = array_map([PaymentChange::class, 'fromJson'], $body['history']);
         $read->refunds = array_map([Refund::class, 'fromJson'], $body['refunds']);
+        $read->requestId = $body['request_id'];
         return $read;
     }
 }

@@ -28,6 +28,9 @@ final class GetRecurringResult
      */
     public array $logs;
 
+    /** Id of the request, to quote to support. */
+    public string $requestId;
+
     /**
      * Reads it from a response.
      *
@@ -42,6 +45,7 @@ final class GetRecurringResult
         $read->failedCycles = (int) $body['failed_cycles'];
         $read->openCycle = $body['open_cycle'] === null ? null : OpenCycle::fromJson($body['open_cycle']);
         $read->logs = array_map([RecurringLog::class, 'fromJson'], $body['logs']);
+        $read->requestId = $body['request_id'];
         return $read;
     }
 }

@@ -19,6 +19,9 @@ final class GetStripePublicKeyResult
     /** Publishable key (`pk_…`). It is not a secret. */
     public string $stripePublicKey;
 
+    /** Id of the request, to quote to support. */
+    public string $requestId;
+
     /**
      * Reads it from a response.
      *
@@ -31,6 +34,7 @@ final class GetStripePublicKeyResult
         $read = new self();
         $read->env = $body['env'];
         $read->stripePublicKey = $body['stripe_public_key'];
+        $read->requestId = $body['request_id'];
         return $read;
     }
 }

@@ -16,6 +16,9 @@ final class GetUserCardsResult
      */
     public array $cards;
 
+    /** Id of the request, to quote to support. */
+    public string $requestId;
+
     /**
      * Reads it from a response.
      *
@@ -27,6 +30,7 @@ final class GetUserCardsResult
     ): self {
         $read = new self();
         $read->cards = array_map([Card::class, 'fromJson'], $body['cards']);
+        $read->requestId = $body['request_id'];
         return $read;
     }
 }

@@ -12,6 +12,9 @@ final class GetUserPrimaryCardResult
     /** The primary card. */
     public Card $card;
 
+    /** Id of the request, to quote to support. */
+    public string $requestId;
+
     /**
      * Reads it from a response.
      *
@@ -23,6 +26,7 @@ final class GetUserPrimaryCardResult
     ): self {
         $read = new self();
         $read->card = Card::fromJson($body['card']);
+        $read->requestId = $body['request_id'];
         return $read;
     }
 }

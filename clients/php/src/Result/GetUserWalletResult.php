@@ -6,6 +6,8 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
+use Nivisco\Values;
+
 /** Response of `get_user_wallet`. */
 final class GetUserWalletResult
 {
@@ -14,12 +16,15 @@ final class GetUserWalletResult
 
     /**
      * What the user owes the business for reversed fundings of this wallet, 0 if nothing. A
-     * decimal string.
+     * decimal string with the currency's decimals.
      */
     public string $receivable;
 
     /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
     public string $currency;
+
+    /** Id of the request, to quote to support. */
+    public string $requestId;
 
     /**
      * Reads it from a response.
@@ -32,8 +37,9 @@ final class GetUserWalletResult
     ): self {
         $read = new self();
         $read->wallet = Wallet::fromJson($body['wallet']);
-        $read->receivable = $body['receivable'];
+        $read->receivable = Values::amount($body, 'receivable');
         $read->currency = $body['currency'];
+        $read->requestId = $body['request_id'];
         return $read;
     }
 }

@@ -21,6 +21,9 @@ final class HoldWalletResult
     /** The wallet after it. */
     public Wallet $wallet;
 
+    /** Id of the request, to quote to support. */
+    public string $requestId;
+
     /**
      * Reads it from a response.
      *
@@ -35,6 +38,7 @@ final class HoldWalletResult
         $read->holdId = $body['hold_id'];
         $read->hold = WalletHold::fromJson($body['hold']);
         $read->wallet = Wallet::fromJson($body['wallet']);
+        $read->requestId = $body['request_id'];
         return $read;
     }
 }

@@ -20,6 +20,9 @@ final class ImportCustomerResult
      */
     public array $cards;
 
+    /** Id of the request, to quote to support. */
+    public string $requestId;
+
     /**
      * Reads it from a response.
      *
@@ -32,6 +35,7 @@ final class ImportCustomerResult
         $read = new self();
         $read->customerId = $body['customer_id'];
         $read->cards = array_map([Card::class, 'fromJson'], $body['cards']);
+        $read->requestId = $body['request_id'];
         return $read;
     }
 }

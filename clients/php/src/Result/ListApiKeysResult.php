@@ -19,6 +19,9 @@ final class ListApiKeysResult
      */
     public array $keys;
 
+    /** Id of the request, to quote to support. */
+    public string $requestId;
+
     /**
      * Reads it from a response.
      *
@@ -31,6 +34,7 @@ final class ListApiKeysResult
         $read = new self();
         $read->count = (int) $body['count'];
         $read->keys = array_map([ApiKey::class, 'fromJson'], $body['keys']);
+        $read->requestId = $body['request_id'];
         return $read;
     }
 }

@@ -25,6 +25,9 @@ final class ModifyBusinessResult
     /** The business after the update. */
     public ?Business $business;
 
+    /** Id of the request, to quote to support. */
+    public string $requestId;
+
     /**
      * Reads it from a response.
      *
@@ -39,6 +42,7 @@ final class ModifyBusinessResult
         $read->businessId = $body['business_id'];
         $read->updatedFields = $body['updated_fields'];
         $read->business = $body['business'] === null ? null : Business::fromJson($body['business']);
+        $read->requestId = $body['request_id'];
         return $read;
     }
 }

@@ -19,6 +19,9 @@ final class ModifyStripeCredentialsResult
      */
     public string $env;
 
+    /** Id of the request, to quote to support. */
+    public string $requestId;
+
     /**
      * Reads it from a response.
      *
@@ -31,6 +34,7 @@ final class ModifyStripeCredentialsResult
         $read = new self();
         $read->message = $body['message'];
         $read->env = $body['env'];
+        $read->requestId = $body['request_id'];
         return $read;
     }
 }

@@ -6,13 +6,18 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
+use Nivisco\Values;
+
 /** A cycle of a recurring job that began and has no final outcome yet. */
 final class OpenCycle
 {
-    /** Scheduled time of the occurrence. `YYYY-MM-DD HH:MM:SS` in UTC. */
-    public string $occurrence;
+    /** Scheduled time of the occurrence. In UTC. */
+    public \DateTimeImmutable $occurrence;
 
-    /** Amount of the charge, as it was when the cycle began. A decimal string. */
+    /**
+     * Amount of the charge, as it was when the cycle began. A decimal string with the
+     * currency's decimals.
+     */
     public string $amount;
 
     /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
@@ -30,9 +35,9 @@ final class OpenCycle
 
     /**
      * When the attempt is made. Null if it was made already: its outcome then decides the
-     * cycle. `YYYY-MM-DD HH:MM:SS` in UTC.
+     * cycle. In UTC.
      */
-    public ?string $nextAttemptAt;
+    public ?\DateTimeImmutable $nextAttemptAt;
 
     /** Id of the attempt's card payment, `PAY-…`. Null if there is none yet. */
     public ?string $paymentId;
@@ -54,12 +59,12 @@ final class OpenCycle
         array $body
     ): self {
         $read = new self();
-        $read->occurrence = $body['occurrence'];
-        $read->amount = $body['amount'];
+        $read->occurrence = Values::moment($body['occurrence']);
+        $read->amount = Values::amount($body, 'amount');
         $read->currency = $body['currency'];
         $read->source = $body['source'];
         $read->attempt = (int) $body['attempt'];
-        $read->nextAttemptAt = $body['next_attempt_at'];
+        $read->nextAttemptAt = $body['next_attempt_at'] === null ? null : Values::moment($body['next_attempt_at']);
         $read->paymentId = $body['payment_id'];
         $read->paymentStatus = $body['payment_status'];
         return $read;

@@ -18,6 +18,9 @@ final class PauseRecurringResult
     /** The paused job. */
     public ?RecurringJob $recurring;
 
+    /** Id of the request, to quote to support. */
+    public string $requestId;
+
     /**
      * Reads it from a response.
      *
@@ -30,6 +33,7 @@ final class PauseRecurringResult
         $read = new self();
         $read->message = $body['message'];
         $read->recurring = $body['recurring'] === null ? null : RecurringJob::fromJson($body['recurring']);
+        $read->requestId = $body['request_id'];
         return $read;
     }
 }

@@ -6,6 +6,8 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
+use Nivisco\Values;
+
 /** A card payment. */
 final class Payment
 {
@@ -15,7 +17,7 @@ final class Payment
      */
     public ?string $transactionId;
 
-    /** Amount of the payment. A decimal string. */
+    /** Amount of the payment. A decimal string with the currency's decimals. */
     public string $amount;
 
     /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
@@ -28,8 +30,8 @@ final class Payment
      */
     public string $status;
 
-    /** Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC. */
-    public string $createdAt;
+    /** Time of creation. In UTC. */
+    public \DateTimeImmutable $createdAt;
 
     /** Id of the payment, `PAY-…`. The gateway stores it with the transaction. */
     public string $paymentId;
@@ -60,11 +62,14 @@ final class Payment
      */
     public ?string $declineCode;
 
-    /** Refunded part of the amount. Null if nothing was refunded. A decimal string. */
+    /**
+     * Refunded part of the amount. Null if nothing was refunded. A decimal string with the
+     * currency's decimals.
+     */
     public ?string $amountRefunded;
 
-    /** Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC. */
-    public string $updatedAt;
+    /** Time of the last change. In UTC. */
+    public \DateTimeImmutable $updatedAt;
 
     /**
      * Kind of the payment.
@@ -75,7 +80,7 @@ final class Payment
 
     /**
      * Charged amount: all of the payment, unless a part of an authorized one was captured.
-     * Null if nothing was charged. A decimal string.
+     * Null if nothing was charged. A decimal string with the currency's decimals.
      */
     public ?string $amountCaptured;
 
@@ -105,20 +110,20 @@ final class Payment
     ): self {
         $read = new self();
         $read->transactionId = $body['transaction_id'];
-        $read->amount = $body['amount'];
+        $read->amount = Values::amount($body, 'amount');
         $read->currency = $body['currency'];
         $read->status = $body['status'];
-        $read->createdAt = $body['created_at'];
+        $read->createdAt = Values::moment($body['created_at']);
         $read->paymentId = $body['payment_id'];
         $read->userId = $body['user_id'];
         $read->gateway = $body['gateway'];
         $read->env = $body['env'];
         $read->description = $body['description'];
         $read->declineCode = $body['decline_code'];
-        $read->amountRefunded = $body['amount_refunded'];
-        $read->updatedAt = $body['updated_at'];
+        $read->amountRefunded = $body['amount_refunded'] === null ? null : Values::amount($body, 'amount_refunded');
+        $read->updatedAt = Values::moment($body['updated_at']);
         $read->kind = $body['kind'];
-        $read->amountCaptured = $body['amount_captured'];
+        $read->amountCaptured = $body['amount_captured'] === null ? null : Values::amount($body, 'amount_captured');
         $read->voidReason = $body['void_reason'];
         $read->metadata = $body['metadata'];
         return $read;

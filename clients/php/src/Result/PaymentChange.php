@@ -6,6 +6,8 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
+use Nivisco\Values;
+
 /** A change of a payment's status or refunded amount. */
 final class PaymentChange
 {
@@ -16,14 +18,17 @@ final class PaymentChange
      */
     public string $status;
 
-    /** Refunded part of the amount from then on, 0 if nothing was refunded. A decimal string. */
+    /**
+     * Refunded part of the amount from then on, 0 if nothing was refunded. A decimal string
+     * with the currency's decimals.
+     */
     public string $amountRefunded;
 
     /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
     public string $currency;
 
-    /** Time at which it became known here. `YYYY-MM-DD HH:MM:SS` in UTC. */
-    public string $since;
+    /** Time at which it became known here. In UTC. */
+    public \DateTimeImmutable $since;
 
     /**
      * Where it came from.
@@ -35,11 +40,8 @@ final class PaymentChange
     /** The gateway's id of the event, for example `evt_…`. Null if it was none. */
     public ?string $eventId;
 
-    /**
-     * Time of the event by the gateway's clock. Null if it was none. `YYYY-MM-DD HH:MM:SS`
-     * in UTC.
-     */
-    public ?string $occurredAt;
+    /** Time of the event by the gateway's clock. Null if it was none. In UTC. */
+    public ?\DateTimeImmutable $occurredAt;
 
     /**
      * Reads it from a response.
@@ -52,12 +54,12 @@ final class PaymentChange
     ): self {
         $read = new self();
         $read->status = $body['status'];
-        $read->amountRefunded = $body['amount_refunded'];
+        $read->amountRefunded = Values::amount($body, 'amount_refunded');
         $read->currency = $body['currency'];
-        $read->since = $body['since'];
+        $read->since = Values::moment($body['since']);
         $read->source = $body['source'];
         $read->eventId = $body['event_id'];
-        $read->occurredAt = $body['occurred_at'];
+        $read->occurredAt = $body['occurred_at'] === null ? null : Values::moment($body['occurred_at']);
         return $read;
     }
 }

@@ -6,6 +6,8 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
+use Nivisco\Values;
+
 /** What a user owes the business: the part of reversed fundings that the wallet did not cover. */
 final class Receivable
 {
@@ -22,14 +24,14 @@ final class Receivable
      */
     public string $env;
 
-    /** Owed amount, greater than zero. A decimal string. */
+    /** Owed amount, greater than zero. A decimal string with the currency's decimals. */
     public string $amount;
 
     /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
     public string $currency;
 
-    /** Time since which the user has owed something. `YYYY-MM-DD HH:MM:SS` in UTC. */
-    public string $since;
+    /** Time since which the user has owed something. In UTC. */
+    public \DateTimeImmutable $since;
 
     /**
      * Reads it from a response.
@@ -44,9 +46,9 @@ final class Receivable
         $read->userId = $body['user_id'];
         $read->walletId = $body['wallet_id'];
         $read->env = $body['env'];
-        $read->amount = $body['amount'];
+        $read->amount = Values::amount($body, 'amount');
         $read->currency = $body['currency'];
-        $read->since = $body['since'];
+        $read->since = Values::moment($body['since']);
         return $read;
     }
 }

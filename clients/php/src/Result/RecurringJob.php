@@ -6,13 +6,15 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
+use Nivisco\Values;
+
 /** A recurring job: a schedule of charges. */
 final class RecurringJob
 {
     /** Id of the job, for example `REC-123`. */
     public string $recurringId;
 
-    /** Amount of each charge. A decimal string. */
+    /** Amount of each charge. A decimal string with the currency's decimals. */
     public string $amount;
 
     /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
@@ -35,17 +37,11 @@ final class RecurringJob
      */
     public string $status;
 
-    /**
-     * Time of the next charge or retry. Null if none is scheduled. `YYYY-MM-DD HH:MM:SS` in
-     * UTC.
-     */
-    public ?string $nextRun;
+    /** Time of the next charge or retry. Null if none is scheduled. In UTC. */
+    public ?\DateTimeImmutable $nextRun;
 
-    /**
-     * Time of the last successful charge. Null before the first one. `YYYY-MM-DD HH:MM:SS`
-     * in UTC.
-     */
-    public ?string $lastRun;
+    /** Time of the last successful charge. Null before the first one. In UTC. */
+    public ?\DateTimeImmutable $lastRun;
 
     /** Number of successful charges. */
     public int $executedCycles;
@@ -66,11 +62,8 @@ final class RecurringJob
     /** IANA time zone of the job, for example `America/Chicago`. */
     public string $timezone;
 
-    /**
-     * Last time at which the job may charge. Null if the job does not end. `YYYY-MM-DD
-     * HH:MM:SS` in UTC.
-     */
-    public ?string $endAt;
+    /** Last time at which the job may charge. Null if the job does not end. In UTC. */
+    public ?\DateTimeImmutable $endAt;
 
     /**
      * Number of successful charges after which the job is completed. Null if there is no
@@ -93,21 +86,21 @@ final class RecurringJob
     public string $env;
 
     /**
-     * Next occurrences of an active job, at most as many as `preview` in the request.
-     * `YYYY-MM-DD HH:MM:SS` in UTC.
+     * Next occurrences of an active job, at most as many as `preview` in the request. In
+     * UTC.
      *
-     * @var list<string>
+     * @var list<\DateTimeImmutable>
      */
     public array $upcoming;
 
-    /** Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC. */
-    public string $createdAt;
+    /** Time of creation. In UTC. */
+    public \DateTimeImmutable $createdAt;
 
-    /** Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC. */
-    public string $updatedAt;
+    /** Time of the last change. In UTC. */
+    public \DateTimeImmutable $updatedAt;
 
-    /** Start of the calendar. `YYYY-MM-DD HH:MM:SS` in UTC. */
-    public string $startAt;
+    /** Start of the calendar. In UTC. */
+    public \DateTimeImmutable $startAt;
 
     /**
      * Why the job is paused. Null if it is not paused, or was paused before reasons were
@@ -119,9 +112,9 @@ final class RecurringJob
 
     /**
      * Since when the job is paused. Null if it is not paused, or was paused before that was
-     * kept. `YYYY-MM-DD HH:MM:SS` in UTC.
+     * kept. In UTC.
      */
-    public ?string $pausedAt;
+    public ?\DateTimeImmutable $pausedAt;
 
     /**
      * Days after the first attempt of a cycle on which it is retried if it was not charged:
@@ -152,28 +145,28 @@ final class RecurringJob
     ): self {
         $read = new self();
         $read->recurringId = $body['recurring_id'];
-        $read->amount = $body['amount'];
+        $read->amount = Values::amount($body, 'amount');
         $read->currency = $body['currency'];
         $read->intervalType = $body['interval_type'];
         $read->intervalValue = (int) $body['interval_value'];
         $read->status = $body['status'];
-        $read->nextRun = $body['next_run'];
-        $read->lastRun = $body['last_run'];
+        $read->nextRun = $body['next_run'] === null ? null : Values::moment($body['next_run']);
+        $read->lastRun = $body['last_run'] === null ? null : Values::moment($body['last_run']);
         $read->executedCycles = (int) $body['executed_cycles'];
         $read->description = $body['description'];
         $read->userId = $body['user_id'];
         $read->source = $body['source'];
         $read->timezone = $body['timezone'];
-        $read->endAt = $body['end_at'];
+        $read->endAt = $body['end_at'] === null ? null : Values::moment($body['end_at']);
         $read->maxCycles = $body['max_cycles'] === null ? null : (int) $body['max_cycles'];
         $read->catchUp = $body['catch_up'];
         $read->env = $body['env'];
-        $read->upcoming = $body['upcoming'];
-        $read->createdAt = $body['created_at'];
-        $read->updatedAt = $body['updated_at'];
-        $read->startAt = $body['start_at'];
+        $read->upcoming = array_map([Values::class, 'moment'], $body['upcoming']);
+        $read->createdAt = Values::moment($body['created_at']);
+        $read->updatedAt = Values::moment($body['updated_at']);
+        $read->startAt = Values::moment($body['start_at']);
         $read->pausedReason = $body['paused_reason'];
-        $read->pausedAt = $body['paused_at'];
+        $read->pausedAt = $body['paused_at'] === null ? null : Values::moment($body['paused_at']);
         $read->retryDays = array_map('intval', $body['retry_days']);
         $read->maxFailedCycles = (int) $body['max_failed_cycles'];
         $read->metadata = $body['metadata'];

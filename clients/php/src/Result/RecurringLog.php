@@ -6,6 +6,8 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
+use Nivisco\Values;
+
 /** A log entry of a recurring job: an attempt to charge an occurrence, or a skipped occurrence. */
 final class RecurringLog
 {
@@ -22,8 +24,8 @@ final class RecurringLog
     /** Human-readable message. */
     public string $message;
 
-    /** Time of the log entry. `YYYY-MM-DD HH:MM:SS` in UTC. */
-    public string $attemptedAt;
+    /** Time of the log entry. In UTC. */
+    public \DateTimeImmutable $attemptedAt;
 
     /** Id of the gateway's transaction or of the wallet transaction. Null if there is none. */
     public ?string $transactionId;
@@ -31,8 +33,8 @@ final class RecurringLog
     /** Id of the job. */
     public string $recurringId;
 
-    /** Scheduled time of the occurrence. `YYYY-MM-DD HH:MM:SS` in UTC. */
-    public string $occurrence;
+    /** Scheduled time of the occurrence. In UTC. */
+    public \DateTimeImmutable $occurrence;
 
     /** Id of the user of the job. */
     public string $userId;
@@ -59,10 +61,10 @@ final class RecurringLog
         $read->logId = $body['log_id'];
         $read->status = $body['status'];
         $read->message = $body['message'];
-        $read->attemptedAt = $body['attempted_at'];
+        $read->attemptedAt = Values::moment($body['attempted_at']);
         $read->transactionId = $body['transaction_id'];
         $read->recurringId = $body['recurring_id'];
-        $read->occurrence = $body['occurrence'];
+        $read->occurrence = Values::moment($body['occurrence']);
         $read->userId = $body['user_id'];
         $read->paymentId = $body['payment_id'];
         $read->attempt = (int) $body['attempt'];

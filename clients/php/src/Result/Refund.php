@@ -6,6 +6,8 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
+use Nivisco\Values;
+
 /** A refund of a card payment. */
 final class Refund
 {
@@ -32,7 +34,7 @@ final class Refund
      */
     public string $gateway;
 
-    /** Refunded amount. A decimal string. */
+    /** Refunded amount. A decimal string with the currency's decimals. */
     public string $amount;
 
     /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
@@ -64,11 +66,11 @@ final class Refund
     /** Why the refund failed, for example `charge_already_refunded`. Null if it did not. */
     public ?string $failureCode;
 
-    /** Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC. */
-    public string $createdAt;
+    /** Time of creation. In UTC. */
+    public \DateTimeImmutable $createdAt;
 
-    /** Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC. */
-    public string $updatedAt;
+    /** Time of the last change. In UTC. */
+    public \DateTimeImmutable $updatedAt;
 
     /**
      * Pairs of strings from the request. Empty if there are none.
@@ -92,15 +94,15 @@ final class Refund
         $read->userId = $body['user_id'];
         $read->env = $body['env'];
         $read->gateway = $body['gateway'];
-        $read->amount = $body['amount'];
+        $read->amount = Values::amount($body, 'amount');
         $read->currency = $body['currency'];
         $read->status = $body['status'];
         $read->reason = $body['reason'];
         $read->description = $body['description'];
         $read->gatewayRefundId = $body['gateway_refund_id'];
         $read->failureCode = $body['failure_code'];
-        $read->createdAt = $body['created_at'];
-        $read->updatedAt = $body['updated_at'];
+        $read->createdAt = Values::moment($body['created_at']);
+        $read->updatedAt = Values::moment($body['updated_at']);
         $read->metadata = $body['metadata'];
         return $read;
     }

@@ -12,6 +12,9 @@ final class RefundPaymentResult
     /** The refund. Its status is `succeeded` or `pending`. */
     public Refund $refund;
 
+    /** Id of the request, to quote to support. */
+    public string $requestId;
+
     /**
      * Reads it from a response.
      *
@@ -23,6 +26,7 @@ final class RefundPaymentResult
     ): self {
         $read = new self();
         $read->refund = Refund::fromJson($body['refund']);
+        $read->requestId = $body['request_id'];
         return $read;
     }
 }

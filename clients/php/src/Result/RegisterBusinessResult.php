@@ -27,6 +27,9 @@ final class RegisterBusinessResult
     /** The new business. */
     public ?Business $business;
 
+    /** Id of the request, to quote to support. */
+    public string $requestId;
+
     /**
      * Reads it from a response.
      *
@@ -42,6 +45,7 @@ final class RegisterBusinessResult
         $read->apiKey = $body['api_key'];
         $read->domain = $body['domain'];
         $read->business = $body['business'] === null ? null : Business::fromJson($body['business']);
+        $read->requestId = $body['request_id'];
         return $read;
     }
 

@@ -18,6 +18,9 @@ final class ReleaseHoldResult
     /** The wallet after it. */
     public Wallet $wallet;
 
+    /** Id of the request, to quote to support. */
+    public string $requestId;
+
     /**
      * Reads it from a response.
      *
@@ -31,6 +34,7 @@ final class ReleaseHoldResult
         $read->message = $body['message'];
         $read->hold = WalletHold::fromJson($body['hold']);
         $read->wallet = Wallet::fromJson($body['wallet']);
+        $read->requestId = $body['request_id'];
         return $read;
     }
 }

@@ -15,6 +15,9 @@ final class RemoveCardResult
     /** The user's primary card at that gateway and in that environment from now on. */
     public ?Card $primaryCard;
 
+    /** Id of the request, to quote to support. */
+    public string $requestId;
+
     /**
      * Reads it from a response.
      *
@@ -27,6 +30,7 @@ final class RemoveCardResult
         $read = new self();
         $read->card = Card::fromJson($body['card']);
         $read->primaryCard = $body['primary_card'] === null ? null : Card::fromJson($body['primary_card']);
+        $read->requestId = $body['request_id'];
         return $read;
     }
 }

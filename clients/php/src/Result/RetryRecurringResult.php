@@ -18,6 +18,9 @@ final class RetryRecurringResult
     /** The job after the charge. */
     public RecurringJob $recurring;
 
+    /** Id of the request, to quote to support. */
+    public string $requestId;
+
     /**
      * Reads it from a response.
      *
@@ -31,6 +34,7 @@ final class RetryRecurringResult
         $read->message = $body['message'];
         $read->log = RecurringLog::fromJson($body['log']);
         $read->recurring = RecurringJob::fromJson($body['recurring']);
+        $read->requestId = $body['request_id'];
         return $read;
     }
 }

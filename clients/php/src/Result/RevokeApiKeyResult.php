@@ -15,6 +15,9 @@ final class RevokeApiKeyResult
     /** The key. */
     public ApiKey $keyInfo;
 
+    /** Id of the request, to quote to support. */
+    public string $requestId;
+
     /**
      * Reads it from a response.
      *
@@ -27,6 +30,7 @@ final class RevokeApiKeyResult
         $read = new self();
         $read->message = $body['message'];
         $read->keyInfo = ApiKey::fromJson($body['key_info']);
+        $read->requestId = $body['request_id'];
         return $read;
     }
 }

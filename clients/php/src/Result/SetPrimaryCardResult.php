@@ -12,6 +12,9 @@ final class SetPrimaryCardResult
     /** The card, which is primary now. */
     public Card $card;
 
+    /** Id of the request, to quote to support. */
+    public string $requestId;
+
     /**
      * Reads it from a response.
      *
@@ -23,6 +26,7 @@ final class SetPrimaryCardResult
     ): self {
         $read = new self();
         $read->card = Card::fromJson($body['card']);
+        $read->requestId = $body['request_id'];
         return $read;
     }
 }

@@ -6,6 +6,8 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
+use Nivisco\Values;
+
 /** Response of `settle_receivable`. */
 final class SettleReceivableResult
 {
@@ -28,17 +30,20 @@ final class SettleReceivableResult
     /** Id of the wallet's transaction, `WTX-…`. */
     public string $transactionId;
 
-    /** Settled amount. A decimal string. */
+    /** Settled amount. A decimal string with the currency's decimals. */
     public string $amount;
 
     /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
     public string $currency;
 
-    /** Balance after the settlement. A decimal string. */
+    /** Balance after the settlement. A decimal string with the currency's decimals. */
     public string $newBalance;
 
-    /** What the user still owes, 0 if nothing. A decimal string. */
+    /** What the user still owes, 0 if nothing. A decimal string with the currency's decimals. */
     public string $receivable;
+
+    /** Id of the request, to quote to support. */
+    public string $requestId;
 
     /**
      * Reads it from a response.
@@ -55,10 +60,11 @@ final class SettleReceivableResult
         $read->userId = $body['user_id'];
         $read->env = $body['env'];
         $read->transactionId = $body['transaction_id'];
-        $read->amount = $body['amount'];
+        $read->amount = Values::amount($body, 'amount');
         $read->currency = $body['currency'];
-        $read->newBalance = $body['new_balance'];
-        $read->receivable = $body['receivable'];
+        $read->newBalance = Values::amount($body, 'new_balance');
+        $read->receivable = Values::amount($body, 'receivable');
+        $read->requestId = $body['request_id'];
         return $read;
     }
 }

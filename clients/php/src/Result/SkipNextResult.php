@@ -6,17 +6,22 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
+use Nivisco\Values;
+
 /** Response of `skip_next`. */
 final class SkipNextResult
 {
     /** Human-readable message. */
     public string $message;
 
-    /** Time of the occurrence that is skipped. `YYYY-MM-DD HH:MM:SS` in UTC. */
-    public string $skipped;
+    /** Time of the occurrence that is skipped. In UTC. */
+    public \DateTimeImmutable $skipped;
 
     /** The job after that. It is completed if it has no further occurrence. */
     public RecurringJob $recurring;
+
+    /** Id of the request, to quote to support. */
+    public string $requestId;
 
     /**
      * Reads it from a response.
@@ -29,8 +34,9 @@ final class SkipNextResult
     ): self {
         $read = new self();
         $read->message = $body['message'];
-        $read->skipped = $body['skipped'];
+        $read->skipped = Values::moment($body['skipped']);
         $read->recurring = RecurringJob::fromJson($body['recurring']);
+        $read->requestId = $body['request_id'];
         return $read;
     }
 }

@@ -15,6 +15,9 @@ final class SuspendUserResult
     /** The user. */
     public User $user;
 
+    /** Id of the request, to quote to support. */
+    public string $requestId;
+
     /**
      * Reads it from a response.
      *
@@ -27,6 +30,7 @@ final class SuspendUserResult
         $read = new self();
         $read->message = $body['message'];
         $read->user = User::fromJson($body['user']);
+        $read->requestId = $body['request_id'];
         return $read;
     }
 }

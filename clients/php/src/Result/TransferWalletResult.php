@@ -6,6 +6,8 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
+use Nivisco\Values;
+
 /** Response of `transfer_wallet`. */
 final class TransferWalletResult
 {
@@ -15,7 +17,7 @@ final class TransferWalletResult
     /** Human-readable message. */
     public string $message;
 
-    /** Transferred amount. A decimal string. */
+    /** Transferred amount. A decimal string with the currency's decimals. */
     public string $amount;
 
     /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
@@ -40,7 +42,10 @@ final class TransferWalletResult
     /** Id of the debit, `WTX-…`. */
     public string $fromTransactionId;
 
-    /** Balance of the debited wallet after the transfer. A decimal string. */
+    /**
+     * Balance of the debited wallet after the transfer. A decimal string with the
+     * currency's decimals.
+     */
     public string $fromNewBalance;
 
     /** Id of the user whose wallet was credited. */
@@ -52,8 +57,14 @@ final class TransferWalletResult
     /** Id of the credit, `WTX-…`. */
     public string $toTransactionId;
 
-    /** Balance of the credited wallet after the transfer. A decimal string. */
+    /**
+     * Balance of the credited wallet after the transfer. A decimal string with the
+     * currency's decimals.
+     */
     public string $toNewBalance;
+
+    /** Id of the request, to quote to support. */
+    public string $requestId;
 
     /**
      * Reads it from a response.
@@ -67,18 +78,19 @@ final class TransferWalletResult
         $read = new self();
         $read->transferId = $body['transfer_id'];
         $read->message = $body['message'];
-        $read->amount = $body['amount'];
+        $read->amount = Values::amount($body, 'amount');
         $read->currency = $body['currency'];
         $read->description = $body['description'];
         $read->env = $body['env'];
         $read->fromUserId = $body['from_user_id'];
         $read->fromWalletId = $body['from_wallet_id'];
         $read->fromTransactionId = $body['from_transaction_id'];
-        $read->fromNewBalance = $body['from_new_balance'];
+        $read->fromNewBalance = Values::amount($body, 'from_new_balance');
         $read->toUserId = $body['to_user_id'];
         $read->toWalletId = $body['to_wallet_id'];
         $read->toTransactionId = $body['to_transaction_id'];
-        $read->toNewBalance = $body['to_new_balance'];
+        $read->toNewBalance = Values::amount($body, 'to_new_balance');
+        $read->requestId = $body['request_id'];
         return $read;
     }
 }

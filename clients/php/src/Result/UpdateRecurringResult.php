@@ -15,6 +15,9 @@ final class UpdateRecurringResult
     /** The job after the update. */
     public ?RecurringJob $recurring;
 
+    /** Id of the request, to quote to support. */
+    public string $requestId;
+
     /**
      * Reads it from a response.
      *
@@ -27,6 +30,7 @@ final class UpdateRecurringResult
         $read = new self();
         $read->message = $body['message'];
         $read->recurring = $body['recurring'] === null ? null : RecurringJob::fromJson($body['recurring']);
+        $read->requestId = $body['request_id'];
         return $read;
     }
 }

@@ -22,6 +22,9 @@ final class UpdateUserResult
     /** The user after the update. */
     public ?User $user;
 
+    /** Id of the request, to quote to support. */
+    public string $requestId;
+
     /**
      * Reads it from a response.
      *
@@ -35,6 +38,7 @@ final class UpdateUserResult
         $read->message = $body['message'];
         $read->updatedFields = $body['updated_fields'];
         $read->user = $body['user'] === null ? null : User::fromJson($body['user']);
+        $read->requestId = $body['request_id'];
         return $read;
     }
 }

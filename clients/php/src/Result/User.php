@@ -6,6 +6,8 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
+use Nivisco\Values;
+
 /** A user: a customer of the business. */
 final class User
 {
@@ -18,8 +20,8 @@ final class User
     /** Email address of the user. */
     public string $email;
 
-    /** Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC. */
-    public string $createdAt;
+    /** Time of creation. In UTC. */
+    public \DateTimeImmutable $createdAt;
 
     /**
      * Whether the user is active. Cards, charges, credits and new recurring jobs of an
@@ -30,8 +32,8 @@ final class User
     /** Currency of the user's wallets, ISO 4217 in lower case, for example `usd`. */
     public string $currency;
 
-    /** Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC. */
-    public string $updatedAt;
+    /** Time of the last change. In UTC. */
+    public \DateTimeImmutable $updatedAt;
 
     /**
      * Gateway of charges whose request specifies none. Null until the first card is saved.
@@ -40,11 +42,8 @@ final class User
      */
     public ?string $defaultGateway;
 
-    /**
-     * Time since which the user is suspended. Null if the user is not. `YYYY-MM-DD
-     * HH:MM:SS` in UTC.
-     */
-    public ?string $suspendedAt;
+    /** Time since which the user is suspended. Null if the user is not. In UTC. */
+    public ?\DateTimeImmutable $suspendedAt;
 
     /**
      * Pairs of strings from the last request that set them. Empty if there are none.
@@ -66,12 +65,12 @@ final class User
         $read->userId = $body['user_id'];
         $read->name = $body['name'];
         $read->email = $body['email'];
-        $read->createdAt = $body['created_at'];
+        $read->createdAt = Values::moment($body['created_at']);
         $read->active = $body['active'];
         $read->currency = $body['currency'];
-        $read->updatedAt = $body['updated_at'];
+        $read->updatedAt = Values::moment($body['updated_at']);
         $read->defaultGateway = $body['default_gateway'];
-        $read->suspendedAt = $body['suspended_at'];
+        $read->suspendedAt = $body['suspended_at'] === null ? null : Values::moment($body['suspended_at']);
         $read->metadata = $body['metadata'];
         return $read;
     }

@@ -12,6 +12,9 @@ final class ValidateUserResult
     /** The user. */
     public User $user;
 
+    /** Id of the request, to quote to support. */
+    public string $requestId;
+
     /**
      * Reads it from a response.
      *
@@ -23,6 +26,7 @@ final class ValidateUserResult
     ): self {
         $read = new self();
         $read->user = User::fromJson($body['user']);
+        $read->requestId = $body['request_id'];
         return $read;
     }
 }

@@ -6,6 +6,8 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
+use Nivisco\Values;
+
 /** A wallet: stored value of one user in one environment. */
 final class Wallet
 {
@@ -15,14 +17,14 @@ final class Wallet
     /** Id of the user who owns the wallet. */
     public string $userId;
 
-    /** Balance of the wallet. A decimal string. */
+    /** Balance of the wallet. A decimal string with the currency's decimals. */
     public string $balance;
 
     /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
     public string $currency;
 
-    /** Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC. */
-    public string $updatedAt;
+    /** Time of the last change. In UTC. */
+    public \DateTimeImmutable $updatedAt;
 
     /**
      * Environment of the wallet.
@@ -31,12 +33,12 @@ final class Wallet
      */
     public string $env;
 
-    /** Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC. */
-    public string $createdAt;
+    /** Time of creation. In UTC. */
+    public \DateTimeImmutable $createdAt;
 
     /**
      * Balance without open holds: what can be debited. Null in an answer that is replayed
-     * from before there were holds. A decimal string.
+     * from before there were holds. A decimal string with the currency's decimals.
      */
     public ?string $available;
 
@@ -52,12 +54,12 @@ final class Wallet
         $read = new self();
         $read->walletId = $body['wallet_id'];
         $read->userId = $body['user_id'];
-        $read->balance = $body['balance'];
+        $read->balance = Values::amount($body, 'balance');
         $read->currency = $body['currency'];
-        $read->updatedAt = $body['updated_at'];
+        $read->updatedAt = Values::moment($body['updated_at']);
         $read->env = $body['env'];
-        $read->createdAt = $body['created_at'];
-        $read->available = $body['available'];
+        $read->createdAt = Values::moment($body['created_at']);
+        $read->available = $body['available'] === null ? null : Values::amount($body, 'available');
         return $read;
     }
 }

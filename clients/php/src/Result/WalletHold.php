@@ -6,6 +6,8 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
+use Nivisco\Values;
+
 /** A hold: a part of a wallet's balance that only its capture can debit. */
 final class WalletHold
 {
@@ -19,13 +21,16 @@ final class WalletHold
      */
     public string $status;
 
-    /** Held amount. A decimal string. */
+    /** Held amount. A decimal string with the currency's decimals. */
     public string $amount;
 
     /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
     public string $currency;
 
-    /** Part of it that was debited. Null unless captured. A decimal string. */
+    /**
+     * Part of it that was debited. Null unless captured. A decimal string with the
+     * currency's decimals.
+     */
     public ?string $capturedAmount;
 
     /** Description from the request. Null if there is none. */
@@ -33,18 +38,15 @@ final class WalletHold
 
     /**
      * Time from which the hold cannot be captured. Its amount is available again a few
-     * seconds later. `YYYY-MM-DD HH:MM:SS` in UTC.
+     * seconds later. In UTC.
      */
-    public string $expiresAt;
+    public \DateTimeImmutable $expiresAt;
 
-    /** Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC. */
-    public string $createdAt;
+    /** Time of creation. In UTC. */
+    public \DateTimeImmutable $createdAt;
 
-    /**
-     * Time of the capture, release or expiry. Null while the hold is open. `YYYY-MM-DD
-     * HH:MM:SS` in UTC.
-     */
-    public ?string $closedAt;
+    /** Time of the capture, release or expiry. Null while the hold is open. In UTC. */
+    public ?\DateTimeImmutable $closedAt;
 
     /** Id of the debit, `WTX-…`. Null unless captured. */
     public ?string $transactionId;
@@ -81,13 +83,13 @@ final class WalletHold
         $read = new self();
         $read->holdId = $body['hold_id'];
         $read->status = $body['status'];
-        $read->amount = $body['amount'];
+        $read->amount = Values::amount($body, 'amount');
         $read->currency = $body['currency'];
-        $read->capturedAmount = $body['captured_amount'];
+        $read->capturedAmount = $body['captured_amount'] === null ? null : Values::amount($body, 'captured_amount');
         $read->description = $body['description'];
-        $read->expiresAt = $body['expires_at'];
-        $read->createdAt = $body['created_at'];
-        $read->closedAt = $body['closed_at'];
+        $read->expiresAt = Values::moment($body['expires_at']);
+        $read->createdAt = Values::moment($body['created_at']);
+        $read->closedAt = $body['closed_at'] === null ? null : Values::moment($body['closed_at']);
         $read->transactionId = $body['transaction_id'];
         $read->walletId = $body['wallet_id'];
         $read->userId = $body['user_id'];

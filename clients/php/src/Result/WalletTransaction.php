@@ -6,6 +6,8 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
+use Nivisco\Values;
+
 /** A transaction of a wallet: one credit or debit. */
 final class WalletTransaction
 {
@@ -19,7 +21,10 @@ final class WalletTransaction
      */
     public string $type;
 
-    /** Amount of the transaction, greater than zero. A decimal string. */
+    /**
+     * Amount of the transaction, greater than zero. A decimal string with the currency's
+     * decimals.
+     */
     public string $amount;
 
     /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
@@ -45,13 +50,13 @@ final class WalletTransaction
      */
     public ?string $description;
 
-    /** Time of the transaction. `YYYY-MM-DD HH:MM:SS` in UTC. */
-    public string $createdAt;
+    /** Time of the transaction. In UTC. */
+    public \DateTimeImmutable $createdAt;
 
     /** Id of the wallet. */
     public string $walletId;
 
-    /** Balance after the transaction. A decimal string. */
+    /** Balance after the transaction. A decimal string with the currency's decimals. */
     public string $newBalance;
 
     /** Id of the card payment that the transaction belongs to, `PAY-…`. Null if there is none. */
@@ -85,14 +90,14 @@ final class WalletTransaction
         $read = new self();
         $read->transactionId = $body['transaction_id'];
         $read->type = $body['type'];
-        $read->amount = $body['amount'];
+        $read->amount = Values::amount($body, 'amount');
         $read->currency = $body['currency'];
         $read->source = $body['source'];
         $read->reason = $body['reason'];
         $read->description = $body['description'];
-        $read->createdAt = $body['created_at'];
+        $read->createdAt = Values::moment($body['created_at']);
         $read->walletId = $body['wallet_id'];
-        $read->newBalance = $body['new_balance'];
+        $read->newBalance = Values::amount($body, 'new_balance');
         $read->paymentId = $body['payment_id'];
         $read->userId = $body['user_id'];
         $read->env = $body['env'];

@@ -6,10 +6,11 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
-import httpx
+import httpcore
 
 from ._version import VERSION
 from .codes import CODE_OF_STATUS
@@ -25,8 +26,14 @@ _NOT_IMPLEMENTED = 501
 _OUTCOMES = frozenset({402, 404, 409})
 """Statuses of errors that are the final outcome, also of an earlier attempt."""
 
-_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-"""Errors before the first byte of a request, TLS included."""
+LOST = (
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    httpcore.TimeoutException,
+    TimeoutError,
+)
+"""Errors of an attempt without a response."""
 
 
 class Call:
@@ -42,60 +49,86 @@ class Call:
     ) -> None:
         self.idempotency_key = idempotency_key
         self.request_id = uuid.uuid4().hex
-        self._deadline = time.monotonic() + timeout_seconds
+        self.deadline = time.monotonic() + timeout_seconds
         self._pause_seconds = _FIRST_PAUSE_SECONDS
         self._may_have_happened = False
+        self._was_sent = False
         sent = {**credentials, "action": action, **payload, "idempotency_key": idempotency_key}
         self.content = json.dumps(_plain(sent)).encode()
-        self.headers = {
+        self.headers: dict[bytes | str, bytes | str] = {
             "Content-Type": "application/json",
             "User-Agent": f"nivisco-python/{VERSION}",
             "X-Request-Id": self.request_id,
         }
 
-    def timeout(self) -> httpx.Timeout:
-        """Return the timeouts of the next attempt within the time left."""
-        left = max(self._deadline - time.monotonic(), 0.001)
-        connect = min(left / 2, _LONGEST_CONNECT_SECONDS)
-        return httpx.Timeout(left - connect, connect=connect)
+    def left(self) -> float:
+        """Return the seconds until the deadline, at least one millisecond."""
+        return max(self.deadline - time.monotonic(), 0.001)
 
-    def result(self, response: httpx.Response, read: Read[Result]) -> Result:
+    def begin_attempt(self) -> dict[str, Any]:
+        """Return the timeouts of the next attempt within the time left, for httpcore."""
+        self._was_sent = False
+        left = self.left()
+        connect = min(left / 2, _LONGEST_CONNECT_SECONDS)
+        rest = left - connect
+        return {"timeout": {"connect": connect, "pool": rest, "read": rest, "write": rest}}
+
+    def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """Note that the request leaves, which httpcore reports, as it does that to a proxy."""
+        if event.endswith(".send_request_headers.started"):
+            self._was_sent = self._was_sent or info["request"].method != b"CONNECT"
+
+    async def trace_async(self, event: str, info: Mapping[str, Any]) -> None:
+        """Do what `trace` does."""
+        self.trace(event, info)
+
+    def result(self, response: httpcore.Response, read: Read[Result]) -> Result:
         """Return the result in a response.
 
         Raises:
             ApiError: it is an error.
             UnexpectedResponse: it is not a response of the API.
         """
-        request_id = response.headers.get("X-Request-Id", self.request_id)
+        headers = {
+            name.decode("latin-1").lower(): value.decode("latin-1")
+            for name, value in response.headers
+        }
+        request_id = headers.get("x-request-id", self.request_id)
         body = _body(response.content)
         if body is None or not isinstance(body.get("success"), bool):
-            raise self._unexpected(response, request_id)
-        if not response.is_success or not body["success"]:
-            raise self._error(response, body, request_id)
+            raise self._unexpected(response, headers, request_id)
+        if not 200 <= response.status <= 299 or not body["success"]:
+            raise self._error(response, headers, body, request_id)
         try:
-            return read(body)
+            return read({**body, "request_id": request_id})
         except (KeyError, TypeError, ValueError):
-            raise self._unexpected(response, request_id) from None
+            raise self._unexpected(response, headers, request_id) from None
 
-    def _unexpected(self, response: httpx.Response, request_id: str) -> UnexpectedResponse:
+    def _unexpected(
+        self, response: httpcore.Response, headers: Mapping[str, str], request_id: str
+    ) -> UnexpectedResponse:
         return UnexpectedResponse(
-            f"HTTP {response.status_code} with a response that is not from the API; check the URL",
-            http_status=response.status_code,
-            retry_after=_seconds(response.headers.get("Retry-After")),
+            f"HTTP {response.status} with a response that is not from the API; check the URL",
+            http_status=response.status,
+            retry_after=_seconds(headers.get("retry-after")),
             request_id=request_id,
             idempotency_key=self.idempotency_key,
         )
 
     def _error(
-        self, response: httpx.Response, body: Mapping[str, Any], request_id: str
+        self,
+        response: httpcore.Response,
+        headers: Mapping[str, str],
+        body: Mapping[str, Any],
+        request_id: str,
     ) -> ApiError:
         return ApiError(
             str(body.get("error", "")),
-            http_status=response.status_code,
+            http_status=response.status,
             code=(
                 body.get("code")
-                or response.headers.get("X-Error-Code")
-                or CODE_OF_STATUS.get(response.status_code)
+                or headers.get("x-error-code")
+                or CODE_OF_STATUS.get(response.status)
             ),
             fields=tuple(
                 FieldProblem(str(each.get("field", "")), str(each.get("description", "")))
@@ -106,16 +139,16 @@ class Call:
             payment_id=body.get("payment_id"),
             client_secret=body.get("client_secret"),
             body=body,
-            retry_after=_seconds(response.headers.get("Retry-After")),
+            retry_after=_seconds(headers.get("retry-after")),
             request_id=request_id,
             idempotency_key=self.idempotency_key,
         )
 
-    def lost(self, error: httpx.RequestError) -> ConnectionFailed:
+    def lost(self, error: Exception) -> ConnectionFailed:
         """Return the error of an attempt without a response."""
         return ConnectionFailed(
             f"no response ({type(error).__name__}: {error})",
-            was_sent=not isinstance(error, _NOT_SENT),
+            was_sent=self._was_sent,
             request_id=self.request_id,
             idempotency_key=self.idempotency_key,
         )
@@ -133,7 +166,7 @@ class Call:
         self._pause_seconds *= 2
         if isinstance(problem, ApiError | UnexpectedResponse):
             pause = max(pause, problem.retry_after or 0.0)
-        if not _is_retryable(problem) or time.monotonic() + pause >= self._deadline:
+        if not _is_retryable(problem) or time.monotonic() + pause >= self.deadline:
             raise problem
         return pause
 
@@ -153,6 +186,10 @@ def _plain(value: object) -> object:
         return None
     if isinstance(value, Decimal):
         return format(value, "f")
+    if isinstance(value, date):
+        if isinstance(value, datetime) and value.tzinfo is None:
+            raise TypeError("a datetime needs a time zone")
+        return value.isoformat()
     if isinstance(value, Mapping):
         return {name: _plain(each) for name, each in value.items() if each is not None}
     if is_dataclass(value) and not isinstance(value, type):

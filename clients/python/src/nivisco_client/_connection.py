@@ -1,16 +1,14 @@
 """The HTTP connections of a client, blocking and asynchronous. No redirect is followed."""
 
 import asyncio
-import ipaddress
 import time
 import uuid
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-import httpx
-
-from ._call import Call, Read, Result
+from ._call import LOST, Call, Read, Result
+from ._transport import Deadlines, asynchronous_pool, blocking_pool, checked
 from .errors import ApiError, NiviscoError, UnexpectedResponse
 
 TIMEOUT_SECONDS = 30.0
@@ -29,13 +27,13 @@ class _Account:
         *,
         allow_plain_http: bool,
     ) -> None:
-        self._url = _checked(url, allow_plain_http=allow_plain_http)
+        self._url = checked(url, allow_plain_http=allow_plain_http)
         self._business_id = business_id
         self._api_key = api_key
         self._timeout_seconds = timeout_seconds
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(url={str(self._url)!r}, business_id={self._business_id!r})"
+        return f"{type(self).__name__}(url={self._url!r}, business_id={self._business_id!r})"
 
     def _begin(
         self, action: str, payload: Mapping[str, object], idempotency_key: str | None
@@ -59,7 +57,8 @@ class Connection(_Account):
         super().__init__(
             url, business_id, api_key, timeout_seconds, allow_plain_http=allow_plain_http
         )
-        self._http = httpx.Client()
+        self._deadlines = Deadlines()
+        self._http = blocking_pool(self._url, self._deadlines)
 
     def __enter__(self) -> Self:
         return self
@@ -92,13 +91,18 @@ class Connection(_Account):
         while True:
             problem: NiviscoError
             try:
-                response = self._http.post(
-                    self._url, content=call.content, headers=call.headers, timeout=call.timeout()
+                self._deadlines.set(call.deadline)
+                response = self._http.request(
+                    "POST",
+                    self._url,
+                    headers=call.headers,
+                    content=call.content,
+                    extensions=call.begin_attempt() | {"trace": call.trace},
                 )
                 return call.result(response, read)
             except (ApiError, UnexpectedResponse) as failure:
                 problem = failure
-            except httpx.RequestError as error:
+            except LOST as error:
                 problem = call.lost(error)
             time.sleep(call.pause_after(problem))
 
@@ -118,7 +122,7 @@ class AsyncConnection(_Account):
         super().__init__(
             url, business_id, api_key, timeout_seconds, allow_plain_http=allow_plain_http
         )
-        self._http = httpx.AsyncClient()
+        self._http = asynchronous_pool(self._url)
 
     async def __aenter__(self) -> Self:
         return self
@@ -151,38 +155,21 @@ class AsyncConnection(_Account):
         while True:
             problem: NiviscoError
             try:
-                response = await self._http.post(
-                    self._url, content=call.content, headers=call.headers, timeout=call.timeout()
-                )
+                async with asyncio.timeout(call.left()):
+                    response = await self._http.request(
+                        "POST",
+                        self._url,
+                        headers=call.headers,
+                        content=call.content,
+                        extensions=call.begin_attempt() | {"trace": call.trace_async},
+                    )
                 return call.result(response, read)
             except (ApiError, UnexpectedResponse) as failure:
                 problem = failure
-            except httpx.RequestError as error:
+            except LOST as error:
                 problem = call.lost(error)
             await asyncio.sleep(call.pause_after(problem))
 
 
 def _key(own: str | None) -> str:
     return str(uuid.uuid4()) if own is None else own
-
-
-def _checked(url: str, *, allow_plain_http: bool) -> httpx.URL:
-    try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise ValueError(f"not a URL: {error}") from None
-    if parsed.scheme not in {"http", "https"} or not parsed.host or parsed.userinfo:
-        raise ValueError("the URL must be https://host, without a user or password in it")
-    if parsed.scheme == "http" and not allow_plain_http and not _is_loopback(parsed.host):
-        raise ValueError(
-            "plain http sends the API key in the clear: use https, or allow_plain_http=True "
-            "where the network is your own"
-        )
-    return parsed
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

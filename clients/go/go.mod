@@ -1,0 +1,3 @@
+module payments.nivisco/client
+
+go 1.19
