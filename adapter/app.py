@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from aiohttp import hdrs, web
 
+from adapter import plain_http
 from adapter.endpoint import Endpoint
 from adapter.metrics import OTHER, AdapterMetrics
-from adapter.plain_http import client_address, is_trusted
+from adapter.plain_http import is_trusted
 from adapter.responses import (
     REQUEST_ID_HEADER,
     Response,
@@ -32,7 +33,7 @@ from portal.pages.documents import Document
 from portal.pages.routes import documents, with_slash
 from rpc import tracing
 from rpc.client import CoreClient
-from rpc.metadata import request_id
+from rpc.metadata import client_address, request_id
 from rpc.request_log import log_request
 from transcoding import json_responses
 from transcoding.actions import build_catalogue
@@ -96,6 +97,8 @@ class App:
         given = request.headers.get(REQUEST_ID_HEADER, "")
         identity = given if _REQUEST_ID.fullmatch(given) else new_request_id()
         request_id.set(identity)  # aiohttp runs each request in a task, so in its own context
+        address = self._address(request)
+        client_address.set(address or "")
         fields: LogFields = {}
         span = tracing.begin(
             OTHER, is_server=True, traceparent=request.headers.get(tracing.TRACEPARENT)
@@ -103,7 +106,7 @@ class App:
         try:
             response = await self._respond(request, fields)
         except asyncio.CancelledError:
-            self._record(CLIENT_DISCONNECTED, request, fields, started, span)
+            self._record(CLIENT_DISCONNECTED, request, fields, started, span, address)
             raise
         except Exception as error:  # noqa: BLE001 - every bug becomes the documented 500
             log_exception(error)
@@ -111,7 +114,7 @@ class App:
         set_common_headers(response, identity, secure=request.secure)
         if self._stopping.is_set() or _withholds_body(request):
             response.force_close()
-        self._record(response.status, request, fields, started, span)
+        self._record(response.status, request, fields, started, span, address)
         return response
 
     def _record(
@@ -121,6 +124,7 @@ class App:
         fields: LogFields,
         started: float,
         span: Span | None,
+        address: str | None,
     ) -> None:
         seconds = time.perf_counter() - started
         self.metrics.record_request(fields.get("action"), status, seconds)
@@ -129,9 +133,11 @@ class App:
             business_id = fields.get("business_id")
             is_error = status >= HTTPStatus.INTERNAL_SERVER_ERROR
             span.end(is_error=is_error, name=action, status=status, business_id=business_id)
-        # Plain HTTP comes from this machine or a proxy, as App and check_may_listen see to.
-        address = request.remote if self._is_tls else client_address(request)
         _log(status, request, fields, seconds, address)
+
+    def _address(self, request: web.BaseRequest) -> str | None:
+        # Plain HTTP comes from this machine or a proxy, as App and check_may_listen see to.
+        return request.remote if self._is_tls else plain_http.client_address(request)
 
     async def _respond(self, request: web.BaseRequest, fields: LogFields) -> Response:
         if self._trusted and not is_trusted(request.remote, self._trusted):

@@ -27,6 +27,7 @@ _COMMANDS = {
     "secrets": "cli.sealing:secrets",
     "user": "cli.user:user",
     "business": "cli.business:business",
+    "audit": "cli.audit:audit",
     "clock": "cli.test_clock:clock",
     "logs": "cli.log_reader:logs",
     "profile": "cli.profile:profile",

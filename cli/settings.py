@@ -71,6 +71,7 @@ SETTINGS = {
         Setting("NIVISCO_GRPC_TLS_CLIENT_CA_FILE", _CORE),
         Setting("NIVISCO_MIGRATE", _CORE, "0"),
         Setting("NIVISCO_TEST_CLOCK", _CORE, "0"),
+        Setting("NIVISCO_AUDIT_CHECKPOINTS", _CORE),
         Setting("NIVISCO_STRIPE_TEST_URL", _CORE, "https://api.stripe.com"),
         Setting("NIVISCO_STRIPE_LIVE_URL", _CORE, "https://api.stripe.com"),
         Setting("NIVISCO_AUTHORIZE_TEST_URL", _CORE, "https://apitest.authorize.net"),

@@ -49,6 +49,8 @@ class CoreSettings:
     """Whether test clocks can advance the time of TEST jobs."""
     metrics: tuple[str, int] | None = None
     """Host and port of health and metrics; None: they are not served."""
+    audit_checkpoints: str | None = None
+    """File that checkpoints of the audit trail are appended to, or `log`; None: there are none."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "CoreSettings":
@@ -97,6 +99,7 @@ class CoreSettings:
             ),
             test_clock=environ.get("NIVISCO_TEST_CLOCK", "") == "1",
             metrics=metrics_address(environ),
+            audit_checkpoints=environ.get("NIVISCO_AUDIT_CHECKPOINTS") or None,
         )
         if settings.authorize_settle_seconds <= settings.gateway_timeout_seconds:
             raise ValueError(

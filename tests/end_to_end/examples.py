@@ -53,6 +53,7 @@ SEQUENCE = (
     "create_api_key",
     "list_api_keys",
     "revoke_api_key",
+    "list_audit_events",
     "change_api_key",
 )  # fmt: skip
 """Every action and some errors, in an order in which each finds what it needs."""
@@ -67,19 +68,20 @@ AUTHORIZED = {
 """By action, stands for an authorized payment, which no example creates."""
 
 _SAMPLES = {
-    "id": re.compile(r"(USR|WAL|WTX|TRF|HLD|CRD|PAY|REC|LOG|REF|KEY)-[0-9A-Z]+"),
+    "id": re.compile(r"(USR|WAL|WTX|TRF|HLD|CRD|PAY|REC|LOG|REF|KEY|AUD)-[0-9A-Z]+"),
     "gateway's id": re.compile(r"(cus|pm|pi|ch|card|re)_[A-Za-z0-9]+"),
     "gateway's number": re.compile(r"[0-9]{6,12}"),
     "UUID": re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
     "API key": re.compile(r"[0-9a-f]{64}"),
     "last digits of an API key": re.compile(r"[0-9a-f]{4}"),
+    "id of a request": re.compile(r"[0-9A-Z]{26}"),
 }
 """Values that differ in every run. A sample stands for the same value in all files."""
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}")
 _OF_THE_YEAR = (".exp_month", ".exp_year")
 """The sandbox's cards always expire a year from now."""
-_OF_THE_RUN = ".last_used_at"
-"""Of API keys; null until a core stores it, which it does each minute."""
+_OF_THE_RUN = (".last_used_at", ".sequence")
+"""Of API keys, null until a core stores it, which it does each minute; and of audit events."""
 
 
 @dataclass
@@ -232,6 +234,13 @@ async def create_authorization(client: JsonClient, user_id: str) -> str:
     return str(charged.body["payment_id"])
 
 
+async def until_audited(client: JsonClient, action: str) -> None:
+    """Wait until the sequencer has put the changes of an action into the audit trail."""
+    async with asyncio.timeout(60):
+        while not (await client.call("list_audit_events", by_action=action)).body["events"]:
+            await asyncio.sleep(0.1)
+
+
 async def run_examples(stack: Stack, samples: Samples) -> AsyncIterator[ExampleResult]:
     """Send the examples one after another; the caller compares each before the next."""
     merchant: JsonClient | None = None
@@ -248,6 +257,8 @@ async def run_examples(stack: Stack, samples: Samples) -> AsyncIterator[ExampleR
         if name in AUTHORIZED:
             user_id = samples.real[read("charge_customer")["request"]["user_id"]]
             samples.real[AUTHORIZED[name]] = await create_authorization(client, user_id)
+        if name == "list_audit_events":
+            await until_audited(client, "suspend_user")
         if name == "release_hold":
             user_id = samples.real[read("hold_wallet")["request"]["user_id"]]
             samples.real[OTHER_HOLD] = await create_another_hold(client, user_id)

@@ -2203,4 +2203,49 @@ final class Client
             [Result\GetRecurringLogsResult::class, 'fromJson']
         );
     }
+
+    /**
+     * Lists who changed what and when, newest first.
+     *
+     * A change is listed a few seconds after it was made. The trail has ids and keyed
+     * hashes only: no names, no amounts and no secrets.
+     *
+     * - user_id: Only changes of what belongs to this user. Must be 1 to 64 printable
+     *   characters without spaces.
+     * - payment_id: Only changes of this payment and of what belongs to it. Must be 1 to 64
+     *   printable characters without spaces.
+     * - by_action: Only changes by this action, for example `charge_customer`. The filter
+     *   is `by_action`, because `action` is the name of this request's own action. Must be
+     *   the name of an action, for example charge_customer.
+     * - page: Page number, from 1. Defaults to 1. Must be between 1 and 1000000.
+     * - limit: Number of events on a page, 1 to 100. Defaults to 25.
+     * - from_date: Only events at or after this time. ISO 8601, in UTC unless it has an
+     *   offset.
+     * - to_date: Only events at or before this time. A date without a time includes that
+     *   day. ISO 8601, in UTC unless it has an offset.
+     * - cursor: `next_cursor` of a response to a request with the same filters, in place of
+     *   `page`. New events do not shift its pages. Must be the next_cursor of a response.
+     *
+     * @param array{
+     *     user_id?: string,
+     *     payment_id?: string,
+     *     by_action?: string,
+     *     page?: int,
+     *     limit?: int,
+     *     from_date?: string,
+     *     to_date?: string,
+     *     cursor?: string
+     * } $fields
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function listAuditEvents(
+        #[\SensitiveParameter]
+        array $fields = []
+    ): Result\ListAuditEventsResult {
+        return $this->connection->read(
+            'list_audit_events',
+            $fields,
+            [Result\ListAuditEventsResult::class, 'fromJson']
+        );
+    }
 }

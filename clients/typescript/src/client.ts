@@ -998,4 +998,18 @@ export class Nivisco {
   ): Promise<types.GetRecurringLogsResult> {
     return this.#connection.read("get_recurring_logs", fields, readers.readGetRecurringLogsResult);
   }
+
+  /**
+   * Lists who changed what and when, newest first.
+   *
+   * A change is listed a few seconds after it was made. The trail has ids and keyed hashes
+   * only: no names, no amounts and no secrets.
+   *
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async listAuditEvents(
+    fields: types.ListAuditEventsFields = {},
+  ): Promise<types.ListAuditEventsResult> {
+    return this.#connection.read("list_audit_events", fields, readers.readListAuditEventsResult);
+  }
 }

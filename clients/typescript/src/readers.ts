@@ -273,6 +273,28 @@ export function readRecurringLog(json: Json): types.RecurringLog {
   };
 }
 
+export function readAuditEvent(json: Json): types.AuditEvent {
+  return {
+    eventId: string(json["event_id"]),
+    sequence: integer(json["sequence"]),
+    occurredAt: string(json["occurred_at"]),
+    actor: word<types.AuditActor>(json["actor"]),
+    actorId: nullable(string)(json["actor_id"]),
+    action: nullable(string)(json["action"]),
+    transition: nullable(string)(json["transition"]),
+    change: word<types.AuditChange>(json["change"]),
+    subject: string(json["subject"]),
+    subjectId: nullable(string)(json["subject_id"]),
+    userId: nullable(string)(json["user_id"]),
+    paymentId: nullable(string)(json["payment_id"]),
+    requestId: nullable(string)(json["request_id"]),
+    address: nullable(string)(json["address"]),
+    beforeHash: nullable(string)(json["before_hash"]),
+    afterHash: string(json["after_hash"]),
+    hash: string(json["hash"]),
+  };
+}
+
 export function readValidateBusinessResult(json: Json): types.ValidateBusinessResult {
   return {
     business: object(readBusiness)(json["business"]),
@@ -767,6 +789,16 @@ export function readGetRecurringLogsResult(json: Json): types.GetRecurringLogsRe
     count: integer(json["count"]),
     total: integer(json["total"]),
     logs: list(object(readRecurringLog))(json["logs"]),
+    totalIsEstimate: boolean(json["total_is_estimate"]),
+    nextCursor: nullable(string)(json["next_cursor"]),
+  };
+}
+
+export function readListAuditEventsResult(json: Json): types.ListAuditEventsResult {
+  return {
+    count: integer(json["count"]),
+    total: integer(json["total"]),
+    events: list(object(readAuditEvent))(json["events"]),
     totalIsEstimate: boolean(json["total_is_estimate"]),
     nextCursor: nullable(string)(json["next_cursor"]),
   };

@@ -68,6 +68,10 @@ export type RecurringLogStatus =
   | "failed"
   | "skipped";
 
+export type AuditActor = "api_key" | "operator" | "scheduler" | "gateway" | "core";
+
+export type AuditChange = "created" | "updated" | "deleted";
+
 /** A business (merchant). */
 export interface Business {
   /** Id of the business: a UUID, or `ADMIN-BUSINESS` for the admin business. */
@@ -801,6 +805,47 @@ export interface RecurringLog {
    * `catch_up` rule skipped.
    */
   readonly attempt: number;
+}
+
+/** A change of one object. */
+export interface AuditEvent {
+  /** Id of the event, `AUD-…`. */
+  readonly eventId: string;
+  /** Position in the business's trail, from 1 without gaps. */
+  readonly sequence: number;
+  /** When the change was made. `YYYY-MM-DD HH:MM:SS` in UTC. */
+  readonly occurredAt: string;
+  /** Who made it. */
+  readonly actor: AuditActor;
+  /** Id of the API key, name of the operator, or the gateway. Null if the actor has none. */
+  readonly actorId: string | null;
+  /**
+   * Action or internal method that was called, for example `charge_customer`. Null if the
+   * service made the change by itself.
+   */
+  readonly action: string | null;
+  /** Step of an action that has several, for example `payments.write_outcome`. */
+  readonly transition: string | null;
+  /** What was done. */
+  readonly change: AuditChange;
+  /** Kind of the object, for example `payments` or `users`. */
+  readonly subject: string;
+  /** Id of the object. Null if the change was of several objects of its kind. */
+  readonly subjectId: string | null;
+  /** The user that the object belongs to. Null if it belongs to none. */
+  readonly userId: string | null;
+  /** The payment that the object is, or belongs to. Null if there is none. */
+  readonly paymentId: string | null;
+  /** Id of the request, as in `X-Request-Id`. Null if there was none. */
+  readonly requestId: string | null;
+  /** Network address of the client. Null if it is not known, or was erased. */
+  readonly address: string | null;
+  /** Keyed hash of what the change before it wrote to the object. Null if it is the first. */
+  readonly beforeHash: string | null;
+  /** Keyed hash of what the change wrote. */
+  readonly afterHash: string;
+  /** Keyed hash of the event and of the one before it in the trail. */
+  readonly hash: string;
 }
 
 /** Response of `validate_business`. */
@@ -2485,6 +2530,56 @@ export interface GetRecurringLogsResult {
   /** The log entries of this page. */
   readonly logs: readonly RecurringLog[];
   /** Whether `total` is an estimate, because there are more than 10,000 log entries. */
+  readonly totalIsEstimate: boolean;
+  /** `cursor` of the next page. Null on the last page. */
+  readonly nextCursor: string | null;
+}
+
+/** Fields of `list_audit_events`. */
+export interface ListAuditEventsFields {
+  /**
+   * Only changes of what belongs to this user. Must be 1 to 64 printable characters without
+   * spaces.
+   */
+  readonly userId?: string | undefined;
+  /**
+   * Only changes of this payment and of what belongs to it. Must be 1 to 64 printable
+   * characters without spaces.
+   */
+  readonly paymentId?: string | undefined;
+  /**
+   * Only changes by this action, for example `charge_customer`. The filter is `by_action`,
+   * because `action` is the name of this request's own action. Must be the name of an
+   * action, for example charge_customer.
+   */
+  readonly byAction?: string | undefined;
+  /** Page number, from 1. Defaults to 1. Must be between 1 and 1000000. */
+  readonly page?: number | undefined;
+  /** Number of events on a page, 1 to 100. Defaults to 25. */
+  readonly limit?: number | undefined;
+  /** Only events at or after this time. ISO 8601, in UTC unless it has an offset. */
+  readonly fromDate?: string | undefined;
+  /**
+   * Only events at or before this time. A date without a time includes that day. ISO 8601,
+   * in UTC unless it has an offset.
+   */
+  readonly toDate?: string | undefined;
+  /**
+   * `next_cursor` of a response to a request with the same filters, in place of `page`. New
+   * events do not shift its pages. Must be the next_cursor of a response.
+   */
+  readonly cursor?: string | undefined;
+}
+
+/** Response of `list_audit_events`. */
+export interface ListAuditEventsResult {
+  /** Number of events on this page. */
+  readonly count: number;
+  /** Number of events on all pages. */
+  readonly total: number;
+  /** The events of this page. */
+  readonly events: readonly AuditEvent[];
+  /** Whether `total` is an estimate, because there are more than 10,000 events. */
   readonly totalIsEstimate: boolean;
   /** `cursor` of the next page. Null on the last page. */
   readonly nextCursor: string | null;

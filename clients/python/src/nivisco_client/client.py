@@ -44,6 +44,7 @@ from .types import (
     ImportCustomerResult,
     IntervalType,
     ListApiKeysResult,
+    ListAuditEventsResult,
     ListHoldsResult,
     ListReceivablesResult,
     ListRecurringResult,
@@ -2375,4 +2376,57 @@ class Nivisco(Connection):
                 "cursor": cursor,
             },
             GetRecurringLogsResult.from_json,
+        )
+
+    def list_audit_events(
+        self,
+        *,
+        user_id: str | None = None,
+        payment_id: str | None = None,
+        by_action: str | None = None,
+        page: int | None = None,
+        limit: int | None = None,
+        from_date: str | None = None,
+        to_date: str | None = None,
+        cursor: str | None = None,
+    ) -> ListAuditEventsResult:
+        """Lists who changed what and when, newest first.
+
+        A change is listed a few seconds after it was made. The trail has ids and keyed
+        hashes only: no names, no amounts and no secrets.
+
+        Args:
+            user_id: Only changes of what belongs to this user. Must be 1 to 64 printable
+                characters without spaces.
+            payment_id: Only changes of this payment and of what belongs to it. Must be 1 to
+                64 printable characters without spaces.
+            by_action: Only changes by this action, for example `charge_customer`. The
+                filter is `by_action`, because `action` is the name of this request's own
+                action. Must be the name of an action, for example charge_customer.
+            page: Page number, from 1. Defaults to 1. Must be between 1 and 1000000.
+            limit: Number of events on a page, 1 to 100. Defaults to 25.
+            from_date: Only events at or after this time. ISO 8601, in UTC unless it has an
+                offset.
+            to_date: Only events at or before this time. A date without a time includes that
+                day. ISO 8601, in UTC unless it has an offset.
+            cursor: `next_cursor` of a response to a request with the same filters, in place
+                of `page`. New events do not shift its pages. Must be the next_cursor of a
+                response.
+
+        Raises:
+            NiviscoError: the call did not succeed.
+        """
+        return self._read(
+            "list_audit_events",
+            {
+                "user_id": user_id,
+                "payment_id": payment_id,
+                "by_action": by_action,
+                "page": page,
+                "limit": limit,
+                "from_date": from_date,
+                "to_date": to_date,
+                "cursor": cursor,
+            },
+            ListAuditEventsResult.from_json,
         )

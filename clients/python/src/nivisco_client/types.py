@@ -84,6 +84,10 @@ PausedReason = Literal["requested", "failed_cycles"]
 
 RecurringLogStatus = Literal["succeeded", "declined", "requires_action", "failed", "skipped"]
 
+AuditActor = Literal["api_key", "operator", "scheduler", "gateway", "core"]
+
+AuditChange = Literal["created", "updated", "deleted"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Business:
@@ -1057,6 +1061,70 @@ class RecurringLog:
             user_id=body["user_id"],
             payment_id=body["payment_id"],
             attempt=body["attempt"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEvent:
+    """A change of one object."""
+
+    event_id: str
+    """Id of the event, `AUD-…`."""
+    sequence: int
+    """Position in the business's trail, from 1 without gaps."""
+    occurred_at: str
+    """When the change was made. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    actor: AuditActor
+    """Who made it."""
+    actor_id: str | None
+    """Id of the API key, name of the operator, or the gateway. Null if the actor has none."""
+    action: str | None
+    """Action or internal method that was called, for example `charge_customer`. Null if the
+    service made the change by itself."""
+    transition: str | None
+    """Step of an action that has several, for example `payments.write_outcome`."""
+    change: AuditChange
+    """What was done."""
+    subject: str
+    """Kind of the object, for example `payments` or `users`."""
+    subject_id: str | None
+    """Id of the object. Null if the change was of several objects of its kind."""
+    user_id: str | None
+    """The user that the object belongs to. Null if it belongs to none."""
+    payment_id: str | None
+    """The payment that the object is, or belongs to. Null if there is none."""
+    request_id: str | None
+    """Id of the request, as in `X-Request-Id`. Null if there was none."""
+    address: str | None
+    """Network address of the client. Null if it is not known, or was erased."""
+    before_hash: str | None
+    """Keyed hash of what the change before it wrote to the object. Null if it is the first."""
+    after_hash: str
+    """Keyed hash of what the change wrote."""
+    hash: str
+    """Keyed hash of the event and of the one before it in the trail."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "AuditEvent":
+        """Read it from a response."""
+        return cls(
+            event_id=body["event_id"],
+            sequence=body["sequence"],
+            occurred_at=body["occurred_at"],
+            actor=body["actor"],
+            actor_id=body["actor_id"],
+            action=body["action"],
+            transition=body["transition"],
+            change=body["change"],
+            subject=body["subject"],
+            subject_id=body["subject_id"],
+            user_id=body["user_id"],
+            payment_id=body["payment_id"],
+            request_id=body["request_id"],
+            address=body["address"],
+            before_hash=body["before_hash"],
+            after_hash=body["after_hash"],
+            hash=body["hash"],
         )
 
 
@@ -2360,6 +2428,33 @@ class GetRecurringLogsResult:
             count=body["count"],
             total=body["total"],
             logs=tuple(RecurringLog.from_json(each) for each in body["logs"]),
+            total_is_estimate=body["total_is_estimate"],
+            next_cursor=body["next_cursor"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListAuditEventsResult:
+    """Response of `list_audit_events`."""
+
+    count: int
+    """Number of events on this page."""
+    total: int
+    """Number of events on all pages."""
+    events: tuple[AuditEvent, ...]
+    """The events of this page."""
+    total_is_estimate: bool
+    """Whether `total` is an estimate, because there are more than 10,000 events."""
+    next_cursor: str | None
+    """`cursor` of the next page. Null on the last page."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "ListAuditEventsResult":
+        """Read it from a response."""
+        return cls(
+            count=body["count"],
+            total=body["total"],
+            events=tuple(AuditEvent.from_json(each) for each in body["events"]),
             total_is_estimate=body["total_is_estimate"],
             next_cursor=body["next_cursor"],
         )

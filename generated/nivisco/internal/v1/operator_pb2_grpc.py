@@ -105,6 +105,16 @@ class OperatorServiceStub:
                 request_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ReactivateBusinessRequest.SerializeToString,
                 response_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ReactivateBusinessResponse.FromString,
                 _registered_method=True)
+        self.ExportAudit = channel.unary_unary(
+                '/nivisco.internal.v1.OperatorService/ExportAudit',
+                request_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ExportAuditRequest.SerializeToString,
+                response_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ExportAuditResponse.FromString,
+                _registered_method=True)
+        self.VerifyAudit = channel.unary_unary(
+                '/nivisco.internal.v1.OperatorService/VerifyAudit',
+                request_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.VerifyAuditRequest.SerializeToString,
+                response_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.VerifyAuditResponse.FromString,
+                _registered_method=True)
 
 
 class OperatorServiceServicer:
@@ -218,6 +228,21 @@ class OperatorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportAudit(self, request, context):
+        """Returns a page of the audit trail, of one business after the other, oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifyAudit(self, request, context):
+        """Verifies a page of the audit trail: each event's keyed hash, that none is missing, and that it
+        has what the checkpoints say.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperatorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -290,6 +315,16 @@ def add_OperatorServiceServicer_to_server(servicer, server):
                     servicer.ReactivateBusiness,
                     request_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ReactivateBusinessRequest.FromString,
                     response_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ReactivateBusinessResponse.SerializeToString,
+            ),
+            'ExportAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExportAudit,
+                    request_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ExportAuditRequest.FromString,
+                    response_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ExportAuditResponse.SerializeToString,
+            ),
+            'VerifyAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyAudit,
+                    request_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.VerifyAuditRequest.FromString,
+                    response_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.VerifyAuditResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -671,6 +706,60 @@ class OperatorService:
             '/nivisco.internal.v1.OperatorService/ReactivateBusiness',
             nivisco_dot_internal_dot_v1_dot_operator__pb2.ReactivateBusinessRequest.SerializeToString,
             nivisco_dot_internal_dot_v1_dot_operator__pb2.ReactivateBusinessResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.internal.v1.OperatorService/ExportAudit',
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.ExportAuditRequest.SerializeToString,
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.ExportAuditResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.internal.v1.OperatorService/VerifyAudit',
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.VerifyAuditRequest.SerializeToString,
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.VerifyAuditResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -76,6 +76,12 @@ class OperatorServiceStub:
     """Suspends a business, or changes the reason. No core charges for it when this is answered."""
     ReactivateBusiness: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ReactivateBusinessRequest, _operator_pb2.ReactivateBusinessResponse]
     """Ends the suspension of a business."""
+    ExportAudit: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ExportAuditRequest, _operator_pb2.ExportAuditResponse]
+    """Returns a page of the audit trail, of one business after the other, oldest first."""
+    VerifyAudit: _grpc.UnaryUnaryMultiCallable[_operator_pb2.VerifyAuditRequest, _operator_pb2.VerifyAuditResponse]
+    """Verifies a page of the audit trail: each event's keyed hash, that none is missing, and that it
+    has what the checkpoints say.
+    """
 
 @_typing.type_check_only
 class OperatorServiceAsyncStub(OperatorServiceStub):
@@ -125,6 +131,12 @@ class OperatorServiceAsyncStub(OperatorServiceStub):
     """Suspends a business, or changes the reason. No core charges for it when this is answered."""
     ReactivateBusiness: _aio.UnaryUnaryMultiCallable[_operator_pb2.ReactivateBusinessRequest, _operator_pb2.ReactivateBusinessResponse]  # type: ignore[assignment]
     """Ends the suspension of a business."""
+    ExportAudit: _aio.UnaryUnaryMultiCallable[_operator_pb2.ExportAuditRequest, _operator_pb2.ExportAuditResponse]  # type: ignore[assignment]
+    """Returns a page of the audit trail, of one business after the other, oldest first."""
+    VerifyAudit: _aio.UnaryUnaryMultiCallable[_operator_pb2.VerifyAuditRequest, _operator_pb2.VerifyAuditResponse]  # type: ignore[assignment]
+    """Verifies a page of the audit trail: each event's keyed hash, that none is missing, and that it
+    has what the checkpoints say.
+    """
 
 class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
     """Serves the operator's command line while the core holds the database."""
@@ -255,5 +267,23 @@ class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.ReactivateBusinessResponse, _abc.Awaitable[_operator_pb2.ReactivateBusinessResponse]]:
         """Ends the suspension of a business."""
+
+    @_abc_1.abstractmethod
+    def ExportAudit(
+        self,
+        request: _operator_pb2.ExportAuditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ExportAuditResponse, _abc.Awaitable[_operator_pb2.ExportAuditResponse]]:
+        """Returns a page of the audit trail, of one business after the other, oldest first."""
+
+    @_abc_1.abstractmethod
+    def VerifyAudit(
+        self,
+        request: _operator_pb2.VerifyAuditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.VerifyAuditResponse, _abc.Awaitable[_operator_pb2.VerifyAuditResponse]]:
+        """Verifies a page of the audit trail: each event's keyed hash, that none is missing, and that it
+        has what the checkpoints say.
+        """
 
 def add_OperatorServiceServicer_to_server(servicer: OperatorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
