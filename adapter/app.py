@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from aiohttp import hdrs, web
 
+from adapter import plain_http
 from adapter.endpoint import Endpoint
 from adapter.metrics import OTHER, AdapterMetrics
-from adapter.plain_http import client_address, is_trusted
+from adapter.plain_http import is_trusted
 from adapter.responses import (
     ERROR_CODE_HEADER,
     REQUEST_ID_HEADER,
@@ -33,7 +34,7 @@ from portal.pages.documents import Document, prefers_html
 from portal.pages.routes import answered_pages, documents, with_slash
 from rpc import tracing
 from rpc.client import CoreClient
-from rpc.metadata import request_id
+from rpc.metadata import client_address, request_id
 from rpc.request_log import log_request
 from transcoding import json_responses
 from transcoding.actions import ACTIONS_PATH, build_catalogue
@@ -107,9 +108,9 @@ class App:
         given = request.headers.get(REQUEST_ID_HEADER, "")
         identity = given if _REQUEST_ID.fullmatch(given) else new_request_id()
         request_id.set(identity)  # aiohttp runs each request in a task, so in its own context
+        address = self._address(request)
+        client_address.set(address or "")
         fields: LogFields = {}
-        # Plain HTTP comes from this machine or a proxy, as App and check_may_listen see to.
-        address = request.remote if self._is_tls else client_address(request)
         if address is not None:
             fields["address"] = address
         span = tracing.begin(
@@ -146,6 +147,10 @@ class App:
             is_error = status >= HTTPStatus.INTERNAL_SERVER_ERROR
             span.end(is_error=is_error, name=action, status=status, business_id=business_id)
         _log(status, request, fields, seconds)
+
+    def _address(self, request: web.BaseRequest) -> str | None:
+        # Plain HTTP comes from this machine or a proxy, as App and check_may_listen see to.
+        return request.remote if self._is_tls else plain_http.client_address(request)
 
     async def _respond(self, request: web.BaseRequest, fields: LogFields) -> Response:
         if self._trusted and not is_trusted(request.remote, self._trusted):

@@ -36,6 +36,7 @@ _COMMANDS = {
     "stop": "cli.stops:stop",
     "start": "cli.stops:start",
     "stops": "cli.stops:stops",
+    "audit": "cli.audit:audit",
     "clock": "cli.test_clock:clock",
     "logs": "cli.log_reader:logs",
     "profile": "cli.profile:profile",

@@ -73,6 +73,7 @@ SETTINGS = {
         Setting("NIVISCO_TEST_CLOCK", _CORE, "0"),
         Setting("NIVISCO_KEEP_ANSWERS_DAYS", _CORE, "1"),
         Setting("NIVISCO_KEEP_IGNORED_EVENTS_DAYS", _CORE, "90"),
+        Setting("NIVISCO_AUDIT_CHECKPOINTS", _CORE),
         Setting("NIVISCO_STRIPE_TEST_URL", _CORE, "https://api.stripe.com"),
         Setting("NIVISCO_STRIPE_LIVE_URL", _CORE, "https://api.stripe.com"),
         Setting("NIVISCO_AUTHORIZE_TEST_URL", _CORE, "https://apitest.authorize.net"),

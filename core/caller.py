@@ -52,6 +52,24 @@ class Caller:
         return self.business_id == ADMIN_BUSINESS_ID
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who makes a change, for the audit trail: no names, and no secrets."""
+
+    actor: str
+    """`api_key`, `operator`, `scheduler`, `gateway`, or `core` for its own loops."""
+    actor_id: str = ""
+    """Id of the API key, name of the operator, or the gateway."""
+    action: str = ""
+    """The action or internal method that was called."""
+    request_id: str = ""
+    address: str = field(default="", repr=False)
+    """The client's, as the adapter saw it. Personal data: it is kept apart."""
+
+
+OF_CORE: Final = Origin("core")
+
+
 @dataclass(slots=True, eq=False)
 class Presence:
     """Whether a call's caller still waits. A call runs to its end even if the caller has left."""
@@ -79,6 +97,7 @@ class Presence:
 
 
 _caller: ContextVar[Caller] = ContextVar("caller")
+_origin: ContextVar[Origin] = ContextVar("origin", default=OF_CORE)
 _presence: ContextVar[Presence] = ContextVar("presence")
 
 
@@ -90,6 +109,16 @@ def current_caller() -> Caller:
 def set_caller(caller: Caller) -> None:
     """Set the caller of the current task and of tasks that it starts."""
     _caller.set(caller)
+
+
+def current_origin() -> Origin:
+    """Return who makes the changes of the running task; outside of a call, the core."""
+    return _origin.get()
+
+
+def set_origin(origin: Origin) -> None:
+    """Set who makes the changes of the current task and of tasks that it starts."""
+    _origin.set(origin)
 
 
 def current_presence() -> Presence:

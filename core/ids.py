@@ -68,6 +68,11 @@ def new_decision_id() -> str:
     return f"DEC-{ULID()}"
 
 
+def new_audit_event_id() -> str:
+    """Return `AUD-` and a ULID."""
+    return f"AUD-{ULID()}"
+
+
 def new_request_id() -> str:
     """Return a ULID, for a request without an id."""
     return str(ULID())

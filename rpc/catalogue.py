@@ -17,6 +17,7 @@ from google.protobuf.descriptor_pb2 import MethodOptions
 from nivisco.annotations.v1 import annotations_pb2
 from nivisco.internal.v1 import occurrences_pb2, operator_pb2, test_clock_pb2, webhooks_pb2
 from nivisco.payments.v1 import (
+    audit_pb2,
     authentication_pb2,
     business_pb2,
     cards_pb2,
@@ -45,6 +46,7 @@ FILES: Final[tuple[FileDescriptor, ...]] = tuple(
         reports_pb2,
         wallet_pb2,
         recurring_pb2,
+        audit_pb2,
         operator_pb2,
         webhooks_pb2,
         occurrences_pb2,
@@ -215,6 +217,7 @@ PATTERN_DESCRIPTIONS: Final = {
     r"^[A-Za-z0-9+/=_-]+$": "must be a nonce of Accept.js",
     r"^[A-Za-z0-9_-]{1,256}$": "must be the next_cursor of a response",
     r"^[A-Za-z0-9_+/-]{1,64}$": "must be an IANA time zone, for example America/Chicago",
+    r"^[a-z_]{1,64}$": "must be the name of an action, for example charge_customer",
     r"^acct_[A-Za-z0-9_]{1,100}$": "must be a Stripe account id, which begins with acct_",
     r"^pk_(test|live)_[A-Za-z0-9_]{1,200}$": (
         "must be a Stripe publishable key, which begins with pk_test_ or pk_live_"

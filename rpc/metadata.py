@@ -20,6 +20,9 @@ ACKNOWLEDGES_METADATA = "x-acknowledges"
 
 REQUEST_ID_METADATA = "x-request-id"
 
+CLIENT_ADDRESS_METADATA = "x-client-address"
+"""The address of the client of a process that calls a core, for the audit trail."""
+
 FIELD_PROBLEMS_METADATA = "x-field-problems-bin"
 """A serialized google.rpc.BadRequest with problems that the caller found itself.
 
@@ -35,6 +38,9 @@ NO_REQUEST = "-"
 
 request_id: ContextVar[str] = ContextVar("request_id", default=NO_REQUEST)
 """Request id of the running task, shown in every log line."""
+
+client_address: ContextVar[str] = ContextVar("client_address", default="")
+"""Address of the client whose request the running task serves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,8 @@ def request_metadata(
     metadata = credentials.metadata()
     if (running := request_id.get()) != NO_REQUEST:
         metadata.append((REQUEST_ID_METADATA, running))
+    if address := client_address.get():
+        metadata.append((CLIENT_ADDRESS_METADATA, address))
     if (traceparent := current_traceparent()) is not None:
         metadata.append((TRACEPARENT, traceparent))
     if field_problems:

@@ -765,3 +765,69 @@ func (c *Client) IterateRecurringLogs(fields GetRecurringLogsFields) *Iterator[R
 	}
 	return &Iterator[RecurringLog]{load: load, cursor: fields.Cursor}
 }
+
+// ListGatewayEvents: Lists the webhooks that gateways sent for the business, newest first, and
+// what each changed.
+//
+// Their bodies are not stored.
+func (c *Client) ListGatewayEvents(ctx context.Context, fields ListGatewayEventsFields) (*ListGatewayEventsResult, error) {
+	var result ListGatewayEventsResult
+	err := c.read(ctx, "list_gateway_events", fields, &result)
+	if err != nil {
+		return nil, err
+	}
+	return &result, nil
+}
+
+// IterateGatewayEvents goes through all pages of ListGatewayEvents, which has the fields. It begins at the given cursor.
+func (c *Client) IterateGatewayEvents(fields ListGatewayEventsFields) *Iterator[GatewayEvent] {
+	load := func(ctx context.Context, cursor *string) ([]GatewayEvent, *string, error) {
+		fields.Cursor = cursor
+		page, err := c.ListGatewayEvents(ctx, fields)
+		if err != nil {
+			return nil, nil, err
+		}
+		return page.Events, page.NextCursor, nil
+	}
+	return &Iterator[GatewayEvent]{load: load, cursor: fields.Cursor}
+}
+
+// GetVolumes: Returns what was paid, refunded, credited and debited on each UTC day of at most
+// 92 days, by currency.
+//
+// Days on which nothing moved are left out. Sums are exact; the gateways' fees are not known
+// here and not taken off.
+func (c *Client) GetVolumes(ctx context.Context, fields GetVolumesFields) (*GetVolumesResult, error) {
+	var result GetVolumesResult
+	err := c.read(ctx, "get_volumes", fields, &result)
+	if err != nil {
+		return nil, err
+	}
+	return &result, nil
+}
+
+// ListAuditEvents: Lists who changed what and when, newest first.
+//
+// A change is listed a few seconds after it was made. The trail has ids and keyed hashes only:
+// no names, no amounts and no secrets.
+func (c *Client) ListAuditEvents(ctx context.Context, fields ListAuditEventsFields) (*ListAuditEventsResult, error) {
+	var result ListAuditEventsResult
+	err := c.read(ctx, "list_audit_events", fields, &result)
+	if err != nil {
+		return nil, err
+	}
+	return &result, nil
+}
+
+// IterateAuditEvents goes through all pages of ListAuditEvents, which has the fields. It begins at the given cursor.
+func (c *Client) IterateAuditEvents(fields ListAuditEventsFields) *Iterator[AuditEvent] {
+	load := func(ctx context.Context, cursor *string) ([]AuditEvent, *string, error) {
+		fields.Cursor = cursor
+		page, err := c.ListAuditEvents(ctx, fields)
+		if err != nil {
+			return nil, nil, err
+		}
+		return page.Events, page.NextCursor, nil
+	}
+	return &Iterator[AuditEvent]{load: load, cursor: fields.Cursor}
+}

@@ -28,7 +28,8 @@ const (
 	// HTTP 413. The request body is larger than 64 KiB.
 	BodyTooLarge ErrorCode = "BODY_TOO_LARGE"
 
-	// HTTP 429. Too many concurrent requests. Retry after the given delay.
+	// HTTP 429. Too many requests at once or in a time, of all or of the caller; `limit`, if
+	// present, names the limit. Nothing was done. Retry after the given delay.
 	RateLimited ErrorCode = "RATE_LIMITED"
 
 	// HTTP 403. Only the admin business may call the action.
@@ -188,6 +189,15 @@ const (
 
 	// HTTP 403. The user is suspended. Reactivate the user first. Nothing was done.
 	UserSuspended ErrorCode = "USER_SUSPENDED"
+
+	// HTTP 429. Too many charges of the user or card were declined, or too many cards of the user
+	// were sent to be saved; `limit` names which. Nothing was charged or saved. Retry after the
+	// given delay.
+	TooManyCardAttempts ErrorCode = "TOO_MANY_CARD_ATTEMPTS"
+
+	// HTTP 503. The operator of the service has stopped such payments for the time being, for one
+	// business or for all. Nothing was done. Send the same request again after the given delay.
+	PaymentsStopped ErrorCode = "PAYMENTS_STOPPED"
 )
 
 // codeOfStatus has the errors whose response has no code, by status.

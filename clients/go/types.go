@@ -275,6 +275,80 @@ const (
 	RecurringLogStatusSkipped RecurringLogStatus = "skipped"
 )
 
+// GatewayEventState is one of the words below, or newer than this library.
+type GatewayEventState string
+
+const (
+	GatewayEventStateWaiting GatewayEventState = "waiting"
+
+	GatewayEventStateApplied GatewayEventState = "applied"
+
+	GatewayEventStateContradicting GatewayEventState = "contradicting"
+
+	GatewayEventStateIgnored GatewayEventState = "ignored"
+)
+
+// GatewayEventChange is one of the words below, or newer than this library.
+type GatewayEventChange string
+
+const (
+	GatewayEventChangeSucceeded GatewayEventChange = "succeeded"
+
+	GatewayEventChangeFailed GatewayEventChange = "failed"
+
+	GatewayEventChangeRequiresAction GatewayEventChange = "requires_action"
+
+	GatewayEventChangeHeld GatewayEventChange = "held"
+
+	GatewayEventChangeAuthorized GatewayEventChange = "authorized"
+
+	GatewayEventChangeCanceled GatewayEventChange = "canceled"
+
+	GatewayEventChangeVoided GatewayEventChange = "voided"
+
+	GatewayEventChangeRefunded GatewayEventChange = "refunded"
+
+	GatewayEventChangeRefund GatewayEventChange = "refund"
+
+	GatewayEventChangeRefundFailed GatewayEventChange = "refund_failed"
+
+	GatewayEventChangeDisputed GatewayEventChange = "disputed"
+
+	GatewayEventChangeDisputeClosed GatewayEventChange = "dispute_closed"
+
+	GatewayEventChangeCardChanged GatewayEventChange = "card_changed"
+
+	GatewayEventChangeCardRemoved GatewayEventChange = "card_removed"
+
+	GatewayEventChangeCardSetUp GatewayEventChange = "card_set_up"
+)
+
+// AuditActor is one of the words below, or newer than this library.
+type AuditActor string
+
+const (
+	AuditActorAPIKey AuditActor = "api_key"
+
+	AuditActorOperator AuditActor = "operator"
+
+	AuditActorScheduler AuditActor = "scheduler"
+
+	AuditActorGateway AuditActor = "gateway"
+
+	AuditActorCore AuditActor = "core"
+)
+
+// AuditChange is one of the words below, or newer than this library.
+type AuditChange string
+
+const (
+	AuditChangeCreated AuditChange = "created"
+
+	AuditChangeUpdated AuditChange = "updated"
+
+	AuditChangeDeleted AuditChange = "deleted"
+)
+
 // Business: A business (merchant).
 type Business struct {
 	// BusinessID: Id of the business: a UUID, or `ADMIN-BUSINESS` for the admin business.
@@ -1244,6 +1318,197 @@ func (r *RecurringLog) UnmarshalJSON(data []byte) error {
 	return read(data, (*plain)(r), "log_id", "status", "message", "attempted_at", "transaction_id", "recurring_id", "occurrence", "user_id", "payment_id", "attempt")
 }
 
+// GatewayEvent: A webhook that a gateway sent, reduced to what it is about.
+type GatewayEvent struct {
+	// EventID: The gateway's id of the event, for example `evt_…`.
+	EventID string `json:"event_id"`
+
+	// Gateway: Gateway that sent it.
+	Gateway Gateway `json:"gateway"`
+
+	// Env: Environment of the keys that it was signed for.
+	Env Env `json:"env"`
+
+	// Type: Type in the gateway's words, for example `payment_intent.succeeded`.
+	Type string `json:"type"`
+
+	// State: State of the event.
+	State GatewayEventState `json:"state"`
+
+	// Change: What it says. Null if nothing here depends on it.
+	Change *GatewayEventChange `json:"change"`
+
+	// OccurredAt: Time at which it happened, as the gateway says. In UTC.
+	OccurredAt Moment `json:"occurred_at"`
+
+	// ReceivedAt: Time at which it was received. In UTC.
+	ReceivedAt Moment `json:"received_at"`
+
+	// ProcessedAt: Time at which it was applied or put aside as ignored or contradicting. Null
+	// while it waits, and for events from before this was recorded. In UTC.
+	ProcessedAt *Moment `json:"processed_at"`
+
+	// PaymentID: Id of the payment that it is about. Null if there is none here.
+	PaymentID *string `json:"payment_id"`
+
+	// TransactionID: The gateway's id of the payment. Null if the event has none.
+	TransactionID *string `json:"transaction_id"`
+
+	// RefundID: Id of the refund that it is about, if the refund was made with `refund_payment`
+	// and the event carries its id. Null otherwise.
+	RefundID *string `json:"refund_id"`
+
+	// GatewayRefundID: The gateway's id of the refund that it is about. Null if it is about no
+	// single refund.
+	GatewayRefundID *string `json:"gateway_refund_id"`
+
+	// DisputeID: The gateway's id of the dispute that it is about. Null if it is about none.
+	DisputeID *string `json:"dispute_id"`
+
+	// CardID: Id of the saved card that it is about. Null if it is about none that is saved now.
+	CardID *string `json:"card_id"`
+}
+
+// UnmarshalJSON reads it from a response, which has all fields.
+func (r *GatewayEvent) UnmarshalJSON(data []byte) error {
+	type plain GatewayEvent
+	return read(data, (*plain)(r), "event_id", "gateway", "env", "type", "state", "change", "occurred_at", "received_at", "processed_at", "payment_id", "transaction_id", "refund_id", "gateway_refund_id", "dispute_id", "card_id")
+}
+
+// CardVolume: What was paid and refunded with cards on one day, through one gateway, in one
+// currency.
+type CardVolume struct {
+	// Date: The day in UTC, `YYYY-MM-DD`.
+	Date string `json:"date"`
+
+	// Gateway: The gateway.
+	Gateway Gateway `json:"gateway"`
+
+	// PaymentCount: Number of payments created on that day whose card was charged, whatever came
+	// after.
+	PaymentCount int `json:"payment_count"`
+
+	// PaymentAmount: Sum of these payments, without refunds taken off. A decimal string with the
+	// currency's decimals.
+	PaymentAmount Amount `json:"payment_amount"`
+
+	// Currency: Currency of the amount, ISO 4217 in lower case, for example `usd`.
+	Currency string `json:"currency"`
+
+	// RefundCount: Number of refunds created with `refund_payment` on that day that succeeded.
+	RefundCount int `json:"refund_count"`
+
+	// RefundAmount: Sum of these refunds. A decimal string with the currency's decimals.
+	RefundAmount Amount `json:"refund_amount"`
+}
+
+// UnmarshalJSON reads it from a response, which has all fields.
+func (r *CardVolume) UnmarshalJSON(data []byte) error {
+	type plain CardVolume
+	if err := read(data, (*plain)(r), "date", "gateway", "payment_count", "payment_amount", "currency", "refund_count", "refund_amount"); err != nil {
+		return err
+	}
+	pad(&r.PaymentAmount, &r.Currency)
+	pad(&r.RefundAmount, &r.Currency)
+	return nil
+}
+
+// WalletVolume: What was credited to and debited from all wallets on one day, in one currency.
+type WalletVolume struct {
+	// Date: The day in UTC, `YYYY-MM-DD`.
+	Date string `json:"date"`
+
+	// CreditCount: Number of credits, for example of `fund_customer` and `add_wallet_funds`. A
+	// transfer is a debit of one wallet and a credit of another.
+	CreditCount int `json:"credit_count"`
+
+	// CreditAmount: Sum of the credits. A decimal string with the currency's decimals.
+	CreditAmount Amount `json:"credit_amount"`
+
+	// Currency: Currency of the amount, ISO 4217 in lower case, for example `usd`.
+	Currency string `json:"currency"`
+
+	// DebitCount: Number of debits, for example of `charge_wallet`.
+	DebitCount int `json:"debit_count"`
+
+	// DebitAmount: Sum of the debits. A decimal string with the currency's decimals.
+	DebitAmount Amount `json:"debit_amount"`
+}
+
+// UnmarshalJSON reads it from a response, which has all fields.
+func (r *WalletVolume) UnmarshalJSON(data []byte) error {
+	type plain WalletVolume
+	if err := read(data, (*plain)(r), "date", "credit_count", "credit_amount", "currency", "debit_count", "debit_amount"); err != nil {
+		return err
+	}
+	pad(&r.CreditAmount, &r.Currency)
+	pad(&r.DebitAmount, &r.Currency)
+	return nil
+}
+
+// AuditEvent: A change of one object.
+type AuditEvent struct {
+	// EventID: Id of the event, `AUD-…`.
+	EventID string `json:"event_id"`
+
+	// Sequence: Position in the business's trail, from 1 without gaps.
+	Sequence int `json:"sequence"`
+
+	// OccurredAt: When the change was made. In UTC.
+	OccurredAt Moment `json:"occurred_at"`
+
+	// Actor: Who made it.
+	Actor AuditActor `json:"actor"`
+
+	// ActorID: Id of the API key, name of the operator, or the gateway. Null if the actor has
+	// none.
+	ActorID *string `json:"actor_id"`
+
+	// Action: Action or internal method that was called, for example `charge_customer`. Null if
+	// the service made the change by itself.
+	Action *string `json:"action"`
+
+	// Transition: Step of an action that has several, for example `payments.write_outcome`.
+	Transition *string `json:"transition"`
+
+	// Change: What was done.
+	Change AuditChange `json:"change"`
+
+	// Subject: Kind of the object, for example `payments` or `users`.
+	Subject string `json:"subject"`
+
+	// SubjectID: Id of the object. Null if the change was of several objects of its kind.
+	SubjectID *string `json:"subject_id"`
+
+	// UserID: The user that the object belongs to. Null if it belongs to none.
+	UserID *string `json:"user_id"`
+
+	// PaymentID: The payment that the object is, or belongs to. Null if there is none.
+	PaymentID *string `json:"payment_id"`
+
+	// RequestID: Id of the request, as in `X-Request-Id`. Null if there was none.
+	RequestID *string `json:"request_id"`
+
+	// Address: Network address of the client. Null if it is not known, or was erased.
+	Address *string `json:"address"`
+
+	// BeforeHash: Keyed hash of what the change before it wrote to the object. Null if it is the
+	// first.
+	BeforeHash *string `json:"before_hash"`
+
+	// AfterHash: Keyed hash of what the change wrote.
+	AfterHash string `json:"after_hash"`
+
+	// Hash: Keyed hash of the event and of the one before it in the trail.
+	Hash string `json:"hash"`
+}
+
+// UnmarshalJSON reads it from a response, which has all fields.
+func (r *AuditEvent) UnmarshalJSON(data []byte) error {
+	type plain AuditEvent
+	return read(data, (*plain)(r), "event_id", "sequence", "occurred_at", "actor", "actor_id", "action", "transition", "change", "subject", "subject_id", "user_id", "payment_id", "request_id", "address", "before_hash", "after_hash", "hash")
+}
+
 // ValidateBusinessResult: Response of `validate_business`.
 type ValidateBusinessResult struct {
 	// Business: The calling business.
@@ -1451,6 +1716,11 @@ func (r *RevokeApiKeyResult) UnmarshalJSON(data []byte) error {
 type AddStripeCredentialsFields struct {
 	// Credentials: The credentials to store.
 	Credentials AddStripeCredentials `json:"credentials"`
+
+	// Verify: Whether to ask Stripe first whether it accepts the secret key, and lets it act for
+	// `account_id`. If not, or if Stripe gives no clear answer, nothing is stored. The publishable
+	// key and the webhook secret cannot be verified.
+	Verify *bool `json:"verify,omitempty"`
 }
 
 // AddStripeCredentialsResult: Response of `add_stripe_credentials`.
@@ -1475,6 +1745,12 @@ func (r *AddStripeCredentialsResult) UnmarshalJSON(data []byte) error {
 type ModifyStripeCredentialsFields struct {
 	// Credentials: The credentials to update.
 	Credentials ModifyStripeCredentials `json:"credentials"`
+
+	// Verify: Whether to ask Stripe first whether it accepts the secret key, and lets it act for
+	// `account_id`. If not, or if Stripe gives no clear answer, nothing is stored. The publishable
+	// key and the webhook secret cannot be verified. What the request leaves out is verified as
+	// stored.
+	Verify *bool `json:"verify,omitempty"`
 }
 
 // ModifyStripeCredentialsResult: Response of `modify_stripe_credentials`.
@@ -1499,6 +1775,11 @@ func (r *ModifyStripeCredentialsResult) UnmarshalJSON(data []byte) error {
 type AddAuthorizeCredentialsFields struct {
 	// Credentials: The credentials to store.
 	Credentials AddAuthorizeCredentials `json:"credentials"`
+
+	// Verify: Whether to ask Authorize.Net first whether it accepts the login id and the
+	// transaction key. If not, or if it gives no clear answer, nothing is stored. The signature
+	// key cannot be verified.
+	Verify *bool `json:"verify,omitempty"`
 }
 
 // AddAuthorizeCredentialsResult: Response of `add_authorize_credentials`.
@@ -1523,6 +1804,11 @@ func (r *AddAuthorizeCredentialsResult) UnmarshalJSON(data []byte) error {
 type ModifyAuthorizeCredentialsFields struct {
 	// Credentials: The credentials to update.
 	Credentials ModifyAuthorizeCredentials `json:"credentials"`
+
+	// Verify: Whether to ask Authorize.Net first whether it accepts the login id and the
+	// transaction key. If not, or if it gives no clear answer, nothing is stored. The signature
+	// key cannot be verified. What the request leaves out is verified as stored.
+	Verify *bool `json:"verify,omitempty"`
 }
 
 // ModifyAuthorizeCredentialsResult: Response of `modify_authorize_credentials`.
@@ -3619,4 +3905,166 @@ type GetRecurringLogsResult struct {
 func (r *GetRecurringLogsResult) UnmarshalJSON(data []byte) error {
 	type plain GetRecurringLogsResult
 	return read(data, (*plain)(r), "count", "total", "logs", "total_is_estimate", "next_cursor", "request_id")
+}
+
+// ListGatewayEventsFields: Fields of ListGatewayEvents.
+type ListGatewayEventsFields struct {
+	// Page: Page number, from 1. Defaults to 1. Must be between 1 and 1000000.
+	Page *int `json:"page,omitempty"`
+
+	// Limit: Number of events on a page, 1 to 100. Defaults to 25.
+	Limit *int `json:"limit,omitempty"`
+
+	// FromDate: Only events received at or after this time. ISO 8601, in UTC unless it has an
+	// offset.
+	FromDate *Time `json:"from_date,omitempty"`
+
+	// ToDate: Only events received at or before this time. A date without a time includes that
+	// day. ISO 8601, in UTC unless it has an offset.
+	ToDate *Time `json:"to_date,omitempty"`
+
+	// PaymentID: Only events about this payment. Must be 1 to 64 printable characters without
+	// spaces.
+	PaymentID *string `json:"payment_id,omitempty"`
+
+	// State: Only events in this state.
+	State *GatewayEventState `json:"state,omitempty"`
+
+	// Gateway: Only events of this gateway.
+	Gateway *Gateway `json:"gateway,omitempty"`
+
+	// Env: Environment. Defaults to the business's default environment.
+	Env *Env `json:"env,omitempty"`
+
+	// Cursor: `next_cursor` of a response to a request with the same filters, in place of `page`.
+	// New events do not shift its pages. Must be the next_cursor of a response.
+	Cursor *string `json:"cursor,omitempty"`
+}
+
+// ListGatewayEventsResult: Response of `list_gateway_events`.
+type ListGatewayEventsResult struct {
+	// Count: Number of events on this page.
+	Count int `json:"count"`
+
+	// Total: Number of events on all pages.
+	Total int `json:"total"`
+
+	// Events: The events of this page.
+	Events []GatewayEvent `json:"events"`
+
+	// TotalIsEstimate: Whether `total` is an estimate, because there are more than 10,000 events.
+	TotalIsEstimate bool `json:"total_is_estimate"`
+
+	// NextCursor: `cursor` of the next page. Null on the last page.
+	NextCursor *string `json:"next_cursor"`
+
+	// RequestID: Id of the request, to quote to support.
+	RequestID string `json:"request_id"`
+}
+
+// UnmarshalJSON reads it from a response, which has all fields.
+func (r *ListGatewayEventsResult) UnmarshalJSON(data []byte) error {
+	type plain ListGatewayEventsResult
+	return read(data, (*plain)(r), "count", "total", "events", "total_is_estimate", "next_cursor", "request_id")
+}
+
+// GetVolumesFields: Fields of GetVolumes.
+type GetVolumesFields struct {
+	// FromDate: The first day, by its date in UTC. Defaults to 29 days before the last. ISO 8601,
+	// in UTC unless it has an offset.
+	FromDate *Time `json:"from_date,omitempty"`
+
+	// ToDate: The last day, at most 91 days after the first. Defaults to today. ISO 8601, in UTC
+	// unless it has an offset.
+	ToDate *Time `json:"to_date,omitempty"`
+
+	// Env: Environment. Defaults to the business's default environment.
+	Env *Env `json:"env,omitempty"`
+}
+
+// GetVolumesResult: Response of `get_volumes`.
+type GetVolumesResult struct {
+	// Env: The environment.
+	Env Env `json:"env"`
+
+	// FromDate: The first day, `YYYY-MM-DD`.
+	FromDate string `json:"from_date"`
+
+	// ToDate: The last day, `YYYY-MM-DD`.
+	ToDate string `json:"to_date"`
+
+	// CardVolumes: Card payments and refunds, oldest day first, then by gateway and currency.
+	CardVolumes []CardVolume `json:"card_volumes"`
+
+	// WalletVolumes: Credits and debits of wallets, oldest day first, then by currency.
+	WalletVolumes []WalletVolume `json:"wallet_volumes"`
+
+	// RequestID: Id of the request, to quote to support.
+	RequestID string `json:"request_id"`
+}
+
+// UnmarshalJSON reads it from a response, which has all fields.
+func (r *GetVolumesResult) UnmarshalJSON(data []byte) error {
+	type plain GetVolumesResult
+	return read(data, (*plain)(r), "env", "from_date", "to_date", "card_volumes", "wallet_volumes", "request_id")
+}
+
+// ListAuditEventsFields: Fields of ListAuditEvents.
+type ListAuditEventsFields struct {
+	// UserID: Only changes of what belongs to this user. Must be 1 to 64 printable characters
+	// without spaces.
+	UserID *string `json:"user_id,omitempty"`
+
+	// PaymentID: Only changes of this payment and of what belongs to it. Must be 1 to 64 printable
+	// characters without spaces.
+	PaymentID *string `json:"payment_id,omitempty"`
+
+	// ByAction: Only changes by this action, for example `charge_customer`. The filter is
+	// `by_action`, because `action` is the name of this request's own action. Must be the name of
+	// an action, for example charge_customer.
+	ByAction *string `json:"by_action,omitempty"`
+
+	// Page: Page number, from 1. Defaults to 1. Must be between 1 and 1000000.
+	Page *int `json:"page,omitempty"`
+
+	// Limit: Number of events on a page, 1 to 100. Defaults to 25.
+	Limit *int `json:"limit,omitempty"`
+
+	// FromDate: Only events at or after this time. ISO 8601, in UTC unless it has an offset.
+	FromDate *Time `json:"from_date,omitempty"`
+
+	// ToDate: Only events at or before this time. A date without a time includes that day. ISO
+	// 8601, in UTC unless it has an offset.
+	ToDate *Time `json:"to_date,omitempty"`
+
+	// Cursor: `next_cursor` of a response to a request with the same filters, in place of `page`.
+	// New events do not shift its pages. Must be the next_cursor of a response.
+	Cursor *string `json:"cursor,omitempty"`
+}
+
+// ListAuditEventsResult: Response of `list_audit_events`.
+type ListAuditEventsResult struct {
+	// Count: Number of events on this page.
+	Count int `json:"count"`
+
+	// Total: Number of events on all pages.
+	Total int `json:"total"`
+
+	// Events: The events of this page.
+	Events []AuditEvent `json:"events"`
+
+	// TotalIsEstimate: Whether `total` is an estimate, because there are more than 10,000 events.
+	TotalIsEstimate bool `json:"total_is_estimate"`
+
+	// NextCursor: `cursor` of the next page. Null on the last page.
+	NextCursor *string `json:"next_cursor"`
+
+	// RequestID: Id of the request, to quote to support.
+	RequestID string `json:"request_id"`
+}
+
+// UnmarshalJSON reads it from a response, which has all fields.
+func (r *ListAuditEventsResult) UnmarshalJSON(data []byte) error {
+	type plain ListAuditEventsResult
+	return read(data, (*plain)(r), "count", "total", "events", "total_is_estimate", "next_cursor", "request_id")
 }

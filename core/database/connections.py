@@ -13,9 +13,12 @@ from sqlalchemy import Dialect, Executable
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
+from core.database.changes import Change
 from core.database.results import Rows
 from core.database.statements import Columns, Compiler, Parameters
 
+AuditRow = Mapping[str, Any]
+"""A row of `audit_pending`."""
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
 
@@ -57,6 +60,10 @@ class Connection(ABC):
     """
 
     _compiler: Compiler
+    changes: list[Change]
+    """What the open transaction wrote that the audit trail records."""
+    audited: Sequence[AuditRow]
+    """What its commit stores for the audit trail."""
 
     @property
     def dialect(self) -> Dialect:
@@ -90,10 +97,15 @@ class Connection(ABC):
             compiled, extracted = self._compiler.compiled(statement, parameters)
             text, arguments = compiled.bound(parameters, extracted)
             answer = await self.run(text, arguments)
+            if compiled.written is not None and answer.rowcount:
+                self.changes += compiled.changes(parameters, extracted, arguments)
         else:
             compiled, extracted = self._compiler.compiled(statement, parameters[0])
             text, rows_of_arguments = compiled.bound_rows(parameters, extracted)
             answer = await self.run_many(text, rows_of_arguments)
+            if compiled.written is not None and answer.rowcount:
+                for each, arguments in zip(parameters, rows_of_arguments, strict=True):
+                    self.changes += compiled.changes(each, extracted, arguments)
         rows = compiled.rows(answer.records, answer.columns) if answer.records else []
         return Rows(cast("Any", rows), answer.rowcount)
 
@@ -119,7 +131,9 @@ class Connection(ABC):
 
     @abstractmethod
     async def commit(self) -> None:
-        """Commit; this is never cancelled, but a cancellation is raised once it has ended.
+        """Store the `audited` rows and commit, in one round trip.
+
+        This is never cancelled, but a cancellation is raised once it has ended.
 
         Raises:
             DBAPIError, TimeoutError: the commit is not confirmed. The connection is unusable.
@@ -151,6 +165,7 @@ class Savepoint:
     def __init__(self, connection: Connection) -> None:
         """Belong to the transaction of `connection`."""
         self._connection = connection
+        self._changes = len(connection.changes)
 
     async def _set(self) -> "Savepoint":
         await self._connection.run(f"SAVEPOINT {self._NAME}")
@@ -162,6 +177,7 @@ class Savepoint:
 
     async def rollback(self) -> None:
         """Undo what the transaction did since."""
+        del self._connection.changes[self._changes :]
         await self._connection.run(f"ROLLBACK TO SAVEPOINT {self._NAME}")
         await self._connection.run(f"RELEASE SAVEPOINT {self._NAME}")
 

@@ -9,6 +9,7 @@ import asyncpg
 from sqlalchemy import exc
 from sqlalchemy.dialects.postgresql import asyncpg as dialects
 
+from core.database import audit_sql
 from core.database.connections import Answer, Connection, DriverError, Kind, until_done
 from core.database.statements import Columns, Compiler
 
@@ -58,6 +59,9 @@ class PostgresqlConnection(Connection):
         self._prepared: dict[str, Any] = {}
         self._plans_end = asyncio.get_running_loop().time() + PLAN_SECONDS
         self._warning: str | None = None
+        self._has_audit = False
+        """Whether the session has prepared `audit_sql.PREPARE`."""
+        self.changes, self.audited = [], ()
         driver.add_log_listener(self._note_warning)
 
     async def run(self, text: str, arguments: Sequence[Any] = ()) -> Answer:
@@ -104,14 +108,23 @@ class PostgresqlConnection(Connection):
         return now
 
     async def commit(self) -> None:
-        """Commit, without asyncpg's timeout, which would cancel the COMMIT at the server."""
-        await until_done(self._commit())
+        """Commit, without asyncpg's timeout, which would cancel the COMMIT at the server.
 
-    async def _commit(self) -> None:
+        The rows of the audit trail go with the COMMIT: one message, prepared in the session.
+        """
+        text = "COMMIT"
+        if self.audited:
+            text = f"{audit_sql.execute_text(self.audited)};COMMIT"
+            if not self._has_audit:
+                text = f"{audit_sql.PREPARE};{text}"
+        await until_done(self._commit(text))
+        self._has_audit = self._has_audit or bool(self.audited)
+
+    async def _commit(self, text: str) -> None:
         self._warning = None
         end = asyncio.get_running_loop().call_later(self._commit_seconds, self.drop)
         try:
-            status = await self._command("COMMIT", timeout=_NEVER_SECONDS)
+            status = await self._command(text, timeout=_NEVER_SECONDS)
         finally:
             end.cancel()
         assert status == "COMMIT", "a transaction whose statement failed is rolled back"
@@ -131,7 +144,7 @@ class PostgresqlConnection(Connection):
         try:
             return str(await self._driver.execute(text, timeout=timeout))
         except _Error as error:
-            raise self._failed(error, text) from None
+            raise self._failed(error, text.partition("(")[0]) from None
 
     def _failed(self, error: Exception, text: str) -> exc.DBAPIError:
         if isinstance(error, _OUTDATED):  # a migration changed the columns

@@ -1057,6 +1057,85 @@ decisions = Table(
     Index("ix_decisions_business_id_subject", "business_id", "subject", "subject_id", "decided_at"),
 )
 
+audit_pending = Table(
+    # Changes in the transactions that made them, until the sequencer puts them into the chain of
+    # their business. Nothing refers to them, and they refer to nothing, so that they lock nothing.
+    "audit_pending",
+    metadata,
+    Column("business_id", String(64), primary_key=True),
+    Column("event_id", String(64), primary_key=True),
+    _moment("occurred_at"),
+    _word("actor"),
+    Column("actor_id", String(200), nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("transition", String(64), nullable=False),
+    _word("change"),
+    _word("subject"),
+    _id("subject_id"),
+    Column("request_id", String(64), nullable=False),
+    Column("after_hash", String(64), nullable=False),
+    # NULL: none is known, or it was erased.
+    Column("address", String(64), nullable=True),
+)
+
+audit_events = Table(
+    # The audit trail. Rows are inserted by the sequencer and never changed. `hash` is a keyed
+    # digest of the row and of the hash before it: see core.audit.rules.
+    "audit_events",
+    metadata,
+    Column("business_id", String(64), primary_key=True),
+    Column("sequence", BigInteger, primary_key=True),
+    _id("event_id"),
+    _moment("occurred_at"),
+    _word("actor"),
+    Column("actor_id", String(200), nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("transition", String(64), nullable=False),
+    _word("change"),
+    _word("subject"),
+    _id("subject_id"),
+    Column("request_id", String(64), nullable=False),
+    _id("user_id", nullable=True),
+    _id("payment_id", nullable=True),
+    Column("before_hash", String(64), nullable=True),
+    Column("after_hash", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+    UniqueConstraint("business_id", "event_id"),
+    CheckConstraint("sequence > 0", name="sequence_is_positive"),
+    _one_of("actor", "api_key", "operator", "scheduler", "gateway", "core"),
+    _one_of("change", "created", "updated", "deleted"),
+    Index("ix_audit_events_newest", "business_id", "occurred_at", "event_id"),
+    Index("ix_audit_events_by_action", "business_id", "action", "occurred_at", "event_id"),
+    Index("ix_audit_events_by_user", "business_id", "user_id", "occurred_at", "event_id"),
+    Index("ix_audit_events_by_payment", "business_id", "payment_id", "occurred_at", "event_id"),
+    Index("ix_audit_events_by_subject", "business_id", "subject", "subject_id", "sequence"),
+)
+
+audit_addresses = Table(
+    # Where requests came from: personal data, kept apart from the chain, so that it can be erased.
+    "audit_addresses",
+    metadata,
+    Column("business_id", String(64), primary_key=True),
+    Column("event_id", String(64), primary_key=True),
+    _id("user_id", nullable=True),
+    Column("address", String(64), nullable=False),
+    Index("ix_audit_addresses_by_user", "business_id", "user_id"),
+)
+
+audit_chains = Table(
+    # The end of each business's chain. Whoever appends to a chain has its row locked.
+    "audit_chains",
+    metadata,
+    Column("business_id", String(64), primary_key=True),
+    Column("chain_id", String(64), primary_key=True),
+    # The chain's own key, random, so that it verifies whatever keys the keyring has had.
+    _sealed("sealed_key", "audit/{chain_id}"),
+    Column("sequence", BigInteger, nullable=False),
+    # Of the last event; empty before the first.
+    Column("hash", String(64), nullable=False),
+    _moment("updated_at"),
+)
+
 SEALED_COLUMNS = tuple(
     column
     for table in metadata.sorted_tables

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import exc
 from sqlalchemy.dialects.sqlite import pysqlite
 
+from core.database import audit_sql
 from core.database.connections import Answer, Connection, DriverError, Kind, until_done
 from core.database.statements import Compiler
 
@@ -38,6 +39,7 @@ class SqliteConnection(Connection):
         self._driver = driver
         self._thread = thread
         self._is_usable = True
+        self.changes, self.audited = [], ()
         self._is_long = False
         """Whether statements of this transaction run on the thread."""
 
@@ -123,6 +125,8 @@ class SqliteConnection(Connection):
 
     async def commit(self) -> None:
         """Commit; synchronous=FULL waits for the disk."""
+        if self.audited:
+            await self.execute(audit_sql.INSERT, self.audited)
         await self._on_thread(lambda: self._run("COMMIT", ()))
 
     async def rollback(self) -> None:

@@ -4,7 +4,7 @@ A statement is compiled once. One that a module declares is found again by its i
 store builds for each call is found by SQLAlchemy's cache key, which takes a fifth of compiling it.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Final, cast
 from weakref import WeakKeyDictionary
@@ -13,6 +13,8 @@ from sqlalchemy import BindParameter, ClauseElement, Dialect, Executable, Row, U
 from sqlalchemy.engine.result import SimpleResultMetaData
 from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.sql.compiler import SQLCompiler
+
+from core.database.changes import Change, Written, written_by
 
 Parameters = Mapping[str, Any]
 """Values by the names of a statement's parameters."""
@@ -50,12 +52,16 @@ class Compiled:
 
     __slots__ = (
         *("_compiled", "_constants", "_converted", "_dialect"),
-        *("_is_expanding", "_names", "_processors", "_shape", "_values_of"),
+        *("_is_expanding", "_names", "_processors", "_shape", "_values_of", "written"),
     )
 
-    def __init__(self, compiled: SQLCompiler, dialect: Dialect) -> None:
+    def __init__(
+        self, compiled: SQLCompiler, dialect: Dialect, written: Written | None = None
+    ) -> None:
         """Prepare the conversion of parameters and of results."""
         self._compiled = compiled
+        self.written = written
+        """What it writes for the audit trail."""
         self._names = tuple(compiled.positiontup or ())
         self._processors: _Processors = {
             name: bind.type.dialect_impl(dialect).bind_processor(dialect)
@@ -129,6 +135,22 @@ class Compiled:
                 arguments[index] = converted
         return found
 
+    def changes(
+        self,
+        parameters: Parameters | None,
+        extracted: Sequence[BindParameter[Any]] | None,
+        arguments: Sequence[Any],
+    ) -> Iterator[Change]:
+        """Yield what an execution with these parameters wrote for the audit trail."""
+        assert self.written is not None, "it writes what is recorded"
+        if self._is_expanding:  # the arguments have other places then
+            values: Parameters = self._compiled.construct_params(
+                parameters, extracted_parameters=extracted
+            )
+        else:
+            values = dict(zip(self._names, arguments, strict=True))
+        return self.written.changes(values)
+
     def rows(self, records: Iterable[Any], columns: Callable[[], Columns]) -> list[AnyRow]:
         """Return the driver's records, which have these columns, as rows."""
         declared = self._compiled._result_columns  # noqa: SLF001 - nothing public has their types
@@ -187,7 +209,8 @@ class Compiler:
         compiled = element.compile(
             dialect=self.dialect, cache_key=cache_key, column_keys=list(columns) or None
         )
-        made = Compiled(cast("SQLCompiler", compiled), self.dialect)
+        sql = cast("SQLCompiler", compiled)
+        made = Compiled(sql, self.dialect, written_by(statement, columns, sql))
         if cache_key is not None:
             if len(self._by_key) >= COMPILED_MAX:
                 self._by_key.clear()

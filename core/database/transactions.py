@@ -21,6 +21,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
+from core.database.audit_rows import Digest, audit_rows
 from core.database.batching import Batcher
 from core.database.clock import Clock, SystemClock
 from core.database.connections import Connection, Kind
@@ -122,6 +123,7 @@ class Database:
         pool_wait_seconds: float = POOL_WAIT_SECONDS,
         connections: int = POSTGRESQL_CONNECTIONS,
         list_connections: int = POSTGRESQL_LIST_CONNECTIONS,
+        digest: Digest | None = None,
     ) -> None:
         """Prepare the database at `url`; it does not connect yet.
 
@@ -129,6 +131,8 @@ class Database:
         `connections` connections, and `list_connections` that only lists use. A transaction waits
         `pool_wait_seconds` for a connection.
         `clock` defaults to the database's, which on SQLite is this machine's.
+        `digest` makes the keyed digests of what is written, for the audit trail; without it,
+        nothing is recorded.
 
         Raises:
             ValueError: the URL is not that of a supported database.
@@ -149,6 +153,7 @@ class Database:
             self._pool = Pool(connect, size=1, wait_seconds=pool_wait_seconds)
             self._list_pool = self._read_pool = self._pool
         self._clock = clock or (None if self._is_postgresql else SystemClock())
+        self._digest = digest
         self._ahead = timedelta()
         """How far PostgreSQL's clock was ahead of this machine's at the last transaction."""
         self._lookups: dict[object, Batcher[dict[str, str], Any]] = {}
@@ -364,6 +369,8 @@ class Database:
         except _DATABASE_ERRORS as error:
             raise _unavailable(error, timed_out) from None
         transaction = Transaction(connection, now)
+        connection.changes.clear()
+        connection.audited = ()
         try:
             try:
                 yield transaction
@@ -375,11 +382,19 @@ class Database:
             if commit_name is None:
                 await _roll_back(connection)
             else:
+                self._audit(transaction, commit_name)
                 await self._commit(connection, commit_name)
         finally:
             pool.release(connection)
             for call in transaction.at_end:
                 call()
+
+    def _audit(self, transaction: Transaction, name: str) -> None:
+        """Have the commit store what the transaction changed."""
+        connection = transaction.connection
+        if connection.changes and self._digest is not None:
+            changes, now = connection.changes, transaction.now
+            connection.audited = audit_rows(changes, name, now, self._digest)
 
     async def _commit(self, connection: Connection, name: str) -> None:
         try:

@@ -62,6 +62,15 @@ METADATA = Check(
 )
 """Its pairs are also read in parts of their own, see `metadata_store.pairs_without_resource`."""
 
+AUDIT = Check(
+    "audit_trail",
+    "The audit trail is whole: every event has its keyed hash, and none is missing",
+    "Somebody altered the audit trail, or a restore was incomplete. Keep a copy, and compare with "
+    "the checkpoints: `nivisco audit verify --checkpoints FILE` also finds an end that is cut off.",
+    needs_keyring=True,
+)
+"""Verified by core.audit, which has the key."""
+
 CHECKS = (
     Check(
         "ledger_sums",

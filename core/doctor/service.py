@@ -4,13 +4,14 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import asdict, replace
 
+from core.audit.service import AuditService
 from core.caller import current_presence
 from core.database.clock import Clock, SystemClock
 from core.database.transactions import Database, DatabaseUnavailableError, Transaction
 from core.doctor import metadata_store, rules, store
-from core.doctor.checks import CHECKS, CLOCK, METADATA, Check
+from core.doctor.checks import AUDIT, CHECKS, CLOCK, METADATA, Check
 from core.doctor.rules import Examination, Finding, Tally, Verdict
 from core.doctor.store import Chunk, ChunkedTable, Comparison, Query, Scope
 from core.errors import RETRY_SECONDS, Reason, Refusal
@@ -33,8 +34,9 @@ class DoctorService:
         key_ids: Collection[str] | None,
         clock: Clock | None = None,
         has_core: bool = True,
+        audit: AuditService | None = None,
     ) -> None:
-        """Examine `database`.
+        """Examine `database`, and verify its trail with `audit`, which needs the keyring.
 
         `key_ids` are the ids of the keyring's keys, None if they are unknown. `clock` defaults to
         this machine's. Without a core on the database, checks that need one only warn.
@@ -43,6 +45,7 @@ class DoctorService:
         self._key_ids = key_ids
         self._clock = clock or SystemClock()
         self._has_core = has_core
+        self._audit = audit
         self._lock = asyncio.Lock()
 
     async def examine(self, limit: int = rules.DEFAULT_LIMIT) -> Examination:
@@ -107,6 +110,8 @@ class DoctorService:
                 await self._examine_table(open_transaction, table, of_table)
         await self._examine_pairs(open_transaction, tallies[METADATA.name])
         findings = [self._finding(check, tallies[check.name]) for check in CHECKS]
+        if self._audit is not None:
+            findings.append(await self._verify_audit(self._audit, limit))
         return Examination(examined_at, (*findings, clock))
 
     async def _examine_table(
@@ -145,6 +150,23 @@ class DoctorService:
             store.add_problems(tally, problems)
             is_first = False
             await asyncio.sleep(0)
+
+    async def _verify_audit(self, audit: AuditService, limit: int) -> Finding:
+        """Verify the audit trail, one page after the other.
+
+        Raises:
+            Refusal: the caller left.
+        """
+        tally, position, is_first = Tally(limit), "", True
+        while is_first or position:
+            _check_presence()
+            verified = await audit.verify(None, position, {})
+            store.add_problems(tally, [asdict(each) for each in verified.problems])
+            position, is_first = verified.next_position, False
+        tally.close()
+        verdict = Verdict.BROKEN if tally.count else Verdict.OK
+        rows = tuple(tally.rows)
+        return Finding(AUDIT.name, verdict, tally.count, rows, AUDIT.invariant, AUDIT.advice)
 
     def _scope(self, transaction: Transaction, chunk: Chunk | None = None) -> Scope:
         return Scope(transaction.now, chunk, self._key_ids or ())

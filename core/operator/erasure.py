@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from core.audit.store import erase_addresses
 from core.database.transactions import Database, Transaction
 from core.errors import InvalidFields
 from core.ids import new_decision_id
@@ -43,6 +44,8 @@ class Erasure:
     async def erase(self, business_id: str, user_id: str, operator: Operator) -> Erased:
         """Erase a user's name, email address and metadata, and that of what belongs to the user.
 
+        Also where requests about the user came from.
+
         The user's row is first, with the decision; then the rest follows in small transactions. One
         that was interrupted is continued by the next call.
 
@@ -77,6 +80,7 @@ class Erasure:
                 decided_at=transaction.now,
             )
             await decision_store.insert_decision(transaction, decision)
+            await erase_addresses(transaction, business_id, user_id)
             customers = await store.customers_of(
                 transaction, business_id=business_id, user_id=user_id
             )

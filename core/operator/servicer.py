@@ -1,5 +1,10 @@
 """Serves OperatorService: the admin business, the doctor, and what operators decide."""
 
+from collections import defaultdict
+
+from core.audit.messages import event_message, problem_message
+from core.audit.rules import End
+from core.audit.service import AuditService
 from core.business.messages import business_message
 from core.business.service import BusinessService
 from core.business.stopping import Stopping
@@ -47,6 +52,7 @@ class OperatorServicer(operator_pb2_grpc.OperatorServiceServicer):
         sealing: SealingService,
         erasure: Erasure,
         stopping: Stopping,
+        audit: AuditService,
     ) -> None:
         """Serve with these use cases."""
         self._business = business
@@ -57,6 +63,7 @@ class OperatorServicer(operator_pb2_grpc.OperatorServiceServicer):
         self._sealing = sealing
         self._erasure = erasure
         self._stopping = stopping
+        self._audit = audit
 
     async def CreateAdmin(
         self, request: pb.CreateAdminRequest, context: object
@@ -267,4 +274,31 @@ class OperatorServicer(operator_pb2_grpc.OperatorServiceServicer):
         """Return the stops in force."""
         return pb.ListStopsResponse(
             stops=[stop_message(each) for each in await self._stopping.in_force()]
+        )
+
+    async def ExportAudit(
+        self, request: pb.ExportAuditRequest, context: object
+    ) -> pb.ExportAuditResponse:
+        """Return a page of the audit trail."""
+        exported = await self._audit.export(request.business_id or None, request.position)
+        return pb.ExportAuditResponse(
+            business_id=exported.business_id,
+            events=[event_message(each) for each in exported.events],
+            next_position=exported.next_position,
+        )
+
+    async def VerifyAudit(
+        self, request: pb.VerifyAuditRequest, context: object
+    ) -> pb.VerifyAuditResponse:
+        """Verify a page of the audit trail."""
+        checkpoints: dict[str, list[End]] = defaultdict(list)
+        for each in request.checkpoints:
+            checkpoints[each.business_id].append(End(each.sequence, each.hash))
+        verified = await self._audit.verify(
+            request.business_id or None, request.position, checkpoints
+        )
+        return pb.VerifyAuditResponse(
+            events=verified.events,
+            problems=[problem_message(each) for each in verified.problems],
+            next_position=verified.next_position,
         )

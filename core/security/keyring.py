@@ -94,6 +94,14 @@ def _fingerprint_key(key: bytes) -> bytes:
     return _hmac(key, b"fingerprint")
 
 
+@lru_cache(maxsize=1024)
+def _change_hmac(key: bytes, business_id: str) -> hmac.HMAC:
+    """Return the HMAC of what a business's changes write, to copy; fingerprints begin otherwise."""
+    begun = _keyed_hmac(_fingerprint_key(key)).copy()
+    begun.update(_associated_data(business_id, "audit"))
+    return begun
+
+
 def _key_for(key: bytes, belongs_to: bytes) -> bytes:
     """Return the key that seals for one business and purpose.
 
@@ -205,3 +213,12 @@ class Keyring:
             raise UnknownKeyError(f"no key {key_id!r} in the keyring made this fingerprint")
         belongs_to = _associated_data(business_id, purpose)
         return _hmac(_fingerprint_key(key), belongs_to + content).hex()
+
+    def digest_of_change(self, business_id: str, content: bytes) -> str:
+        """Return the keyed digest of what a change wrote, under the primary key.
+
+        It is compared with nothing later, so that a key which left the keyring is not missed.
+        """
+        digest = _change_hmac(self.keys[self.primary_id], business_id).copy()
+        digest.update(content)
+        return digest.hexdigest()

@@ -13,6 +13,9 @@ import grpc.aio
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from core.audit.sequencer import SEQUENCE_SECONDS, Sequencer
+from core.audit.service import AuditService
+from core.audit.servicer import AuditServicer
 from core.authentication.pipeline import settle
 from core.authentication.service import AuthenticationService
 from core.authentication.servicer import AuthenticationServicer
@@ -173,6 +176,7 @@ async def serve(
         clock,
         connections=settings.database_pool,
         list_connections=settings.database_list_pool,
+        digest=settings.keyring.digest_of_change,
     )
     stripe = StripeGateway(settings.stripe_urls, timeout_seconds=settings.gateway_timeout_seconds)
     authorize = AuthorizeGateway(
@@ -277,7 +281,8 @@ def _make_pipeline(
     services: _Services,
     monotonic_clock: MonotonicClock,
 ) -> Pipeline:
-    doctor = DoctorService(database, key_ids=settings.keyring.keys)
+    audit = AuditService(database, settings.keyring)
+    doctor = DoctorService(database, key_ids=settings.keyring.keys, audit=audit)
     operator = OperatorService(
         database,
         services.decisions,
@@ -289,6 +294,7 @@ def _make_pipeline(
     wallet_batch = WalletBatch(database, services.idempotency)
     credentials = CredentialsServicer(services.credentials, services.verification)
     public: dict[str, object] = {
+        "AuditService": AuditServicer(audit),
         "AuthenticationService": AuthenticationServicer(services.business),
         "BusinessService": BusinessServicer(services.business, services.api_keys),
         "CardsService": CardsServicer(services.cards, services.importer),
@@ -321,6 +327,7 @@ def _make_pipeline(
             SealingService(database, settings.keyring),
             Erasure(database),
             services.stopping,
+            audit,
         ),
         "TestClockService": TestClockServicer(TestClockService(database, execution, job_clock)),
         "WebhooksService": WebhooksServicer(services.webhooks),
@@ -392,6 +399,7 @@ async def _serve(
         [services.payments, services.webhooks, services.refunds, services.holds],
         poll_seconds=POLL_SECONDS,
     )
+    sequencer = Sequencer(database, settings.keyring, settings.audit_checkpoints)
     tasks = asyncio.gather(
         due_work.run(stop),
         every(REAP_SECONDS, services.idempotency.reap, "reap_idempotency_records", stop),
@@ -401,6 +409,7 @@ async def _serve(
             if settings.metrics
             else []
         ),
+        every(SEQUENCE_SECONDS, sequencer.run, "sequence_audit", stop),
         every(USES_SECONDS, services.api_keys.save_uses, "save_key_uses", stop),
     )
     health_servicer.serve()
@@ -425,6 +434,7 @@ async def _serve(
         await leases
         with suppress(DatabaseUnavailableError, CommitUnknownError):
             await services.api_keys.save_uses()
+            await sequencer.finish()
         logger.info("stopped", extra={"unfinished_calls": unfinished})
 
 

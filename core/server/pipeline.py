@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from ipaddress import ip_address
 from typing import Final
 
 import grpc
@@ -23,7 +24,7 @@ from google.rpc import error_details_pb2, status_pb2
 from core.authentication.pipeline import admit, metadata_text, refusal_unless_answered
 from core.authentication.service import AuthenticationService
 from core.business.limiter import BusinessLimiter
-from core.caller import Presence, current_caller, set_presence
+from core.caller import Origin, Presence, current_caller, set_origin, set_presence
 from core.database.transactions import (
     CommitUnknownError,
     DatabaseUnavailableError,
@@ -32,13 +33,20 @@ from core.database.transactions import (
 from core.errors import RETRY_SECONDS, InvalidFields, Reason, Refusal, ReplayedRefusal, status_of
 from core.idempotency.pipeline import IdempotentRuns, Ran, Serve
 from core.ids import new_request_id
+from core.messages import gateway_word
 from core.metrics import REQUEST_SECONDS
 from core.security.keyring import UnknownKeyError
 from core.server.validation import problems
+from nivisco.payments.v1.types_pb2 import GATEWAY_UNSPECIFIED
 from rpc import tracing
 from rpc.catalogue import Method, action_name, methods_by_path
 from rpc.error_details import MAX_FIELD_PROBLEMS, FieldProblem
-from rpc.metadata import FIELD_PROBLEMS_METADATA, REQUEST_ID_METADATA, request_id
+from rpc.metadata import (
+    CLIENT_ADDRESS_METADATA,
+    FIELD_PROBLEMS_METADATA,
+    REQUEST_ID_METADATA,
+    request_id,
+)
 from rpc.request_log import log_request
 
 logger = logging.getLogger("core")
@@ -176,6 +184,8 @@ class Pipeline:
         if served.method.is_action:
             self._limiter.take_request(current_caller())
         request = _validated(parsed, metadata)
+        if served.method.is_mutating:
+            set_origin(_origin_of(served, request, metadata))
         serve: Serve = partial(served.servicer, request, None)
         if served.may_call_gateway:
             serve = partial(self._limiter.at_gateway, current_caller(), serve)
@@ -195,6 +205,35 @@ def _request_id_of(metadata: Mapping[str, str | bytes]) -> str:
     sent = metadata_text(metadata, REQUEST_ID_METADATA)
     is_usable = 0 < len(sent) <= _REQUEST_ID_LENGTH_MAX and sent.isprintable()
     return sent if is_usable else new_request_id()
+
+
+def _origin_of(served: _Served, request: Message, metadata: Mapping[str, str | bytes]) -> Origin:
+    """Return who makes the changes of an admitted call."""
+    called = partial(
+        Origin,
+        action=served.action,
+        request_id=request_id.get(),
+        address=_address_of(metadata),
+    )
+    match served.method.scope:
+        case None:
+            return called("api_key", current_caller().key_id)
+        case "operator":
+            name = getattr(request, "decided_by", "")
+            return called("operator", "".join(filter(str.isprintable, name)))
+        case "webhooks":
+            gateway = gateway_word(getattr(request, "gateway", GATEWAY_UNSPECIFIED))
+            return called("gateway", gateway or "")
+        case scope:
+            return called(scope)
+
+
+def _address_of(metadata: Mapping[str, str | bytes]) -> str:
+    """Return the client's address, as the process that called says it; empty if it is none."""
+    try:
+        return str(ip_address(metadata_text(metadata, CLIENT_ADDRESS_METADATA)))
+    except ValueError:
+        return ""
 
 
 def _log_call(path: str, code: str, seconds: float) -> None:

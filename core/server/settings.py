@@ -72,6 +72,8 @@ class CoreSettings:
     """Wrong credentials of unary calls after which an address is limited; 0: never."""
     business_limits: BusinessLimits = DEFAULT_BUSINESS_LIMITS
     """Of businesses that have none of their own."""
+    audit_checkpoints: str | None = None
+    """File that checkpoints of the audit trail are appended to, or `log`; None: there are none."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "CoreSettings":
@@ -133,6 +135,7 @@ class CoreSettings:
                 environ, "NIVISCO_LIMIT_ADDRESS_FAILURES", PER_MINUTE, least=0
             ),
             business_limits=_business_limits(environ),
+            audit_checkpoints=environ.get("NIVISCO_AUDIT_CHECKPOINTS") or None,
         )
         if settings.authorize_settle_seconds <= settings.gateway_timeout_seconds:
             raise ValueError(

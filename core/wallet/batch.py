@@ -20,12 +20,12 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import assert_never
 
 from google.type import money_pb2
 
-from core.caller import Caller
+from core.caller import Caller, Origin, current_origin
 from core.database.batching import Batcher
 from core.database.engines import LOCK_SECONDS
 from core.database.transactions import (
@@ -87,6 +87,7 @@ class MovementRequest:
     env: str
     money: money_pb2.Money
     description: str | None
+    origin: Origin = field(default_factory=current_origin)
 
     @property
     def owner(self) -> Owner:
@@ -335,6 +336,7 @@ def _movement(request: MovementRequest, wallet: LockedWallet) -> Movement:
         source=source,
         reason=reason,
         description=request.description,
+        origin=request.origin,
     )
 
 

@@ -28,6 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 
 from core.database.bulk_rows import BulkRows, Row, types_of
+from core.database.changes import Change
 from core.database.schema import (
     idempotency_records,
     postings,
@@ -252,6 +253,7 @@ async def write(
     connection = transaction.connection
     states = _states(transaction, applied)
     movements = [_movement_row(transaction, each) for each in applied]
+    connection.changes += [_change(each) for each in applied]
     sides = [_posting_row(each, posting) for each in applied for posting in each.postings]
     if connection.dialect.name == "postgresql":
         parameters = (
@@ -314,6 +316,27 @@ def _movement_row(transaction: Transaction, each: Applied) -> Row:
         "transfer_id": movement.transfer_id,
         "other_user_id": movement.other_user_id,
     }
+
+
+def _change(each: Applied) -> Change:
+    movement, wallet = each.movement, each.wallet
+    content = (
+        movement.wallet_id,
+        wallet.version,
+        movement.direction.value,
+        movement.amount_minor,
+        wallet.balance_minor,
+        *(movement.source, movement.reason, movement.description, movement.payment_id),
+        *(movement.transfer_id, movement.other_user_id),
+    )
+    return Change(
+        wallet_transactions.name,
+        "created",
+        movement.business_id,
+        movement.transaction_id,
+        content,
+        movement.origin,
+    )
 
 
 def _posting_row(each: Applied, posting: Posting) -> Row:

@@ -6,6 +6,7 @@ Amounts are in minor units of the wallet's currency.
 from enum import Enum, auto
 from typing import NamedTuple
 
+from core.caller import Origin
 from core.money import MAX_BALANCE_MINOR
 
 RECEIVABLES = "receivables"
@@ -39,6 +40,8 @@ class Movement(NamedTuple):
     transfer_id: str | None = None
     other_user_id: str | None = None
     """The user at the other side of the transfer."""
+    origin: Origin | None = None
+    """Who makes it, for the audit trail; None: the caller of the running task."""
 
 
 class WalletState(NamedTuple):

@@ -8,6 +8,7 @@ from google.type.money_pb2 import Money
 
 from nivisco.annotations.v1 import annotations_pb2
 from nivisco.payments.v1 import (
+    audit_pb2,
     business_pb2,
     cards_pb2,
     payments_pb2,
@@ -68,6 +69,7 @@ REQUESTS: dict[str, Any] = {
     "GetRecurring": recurring_pb2.GetRecurringRequest(),
     "SkipNext": recurring_pb2.SkipNextRequest(),
     "RetryRecurring": recurring_pb2.RetryRecurringRequest(),
+    "ListAuditEvents": audit_pb2.ListAuditEventsRequest(),
 }
 
 

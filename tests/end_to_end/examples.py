@@ -55,6 +55,7 @@ SEQUENCE = (
     "revoke_api_key",
     "list_gateway_events",
     "get_volumes",
+    "list_audit_events",
     "change_api_key",
 )  # fmt: skip
 """Every action and some errors, in an order in which each finds what it needs."""
@@ -69,20 +70,21 @@ AUTHORIZED = {
 """By action, stands for an authorized payment, which no example creates."""
 
 _SAMPLES = {
-    "id": re.compile(r"(USR|WAL|WTX|TRF|HLD|CRD|PAY|REC|LOG|REF|KEY)-[0-9A-Z]+"),
+    "id": re.compile(r"(USR|WAL|WTX|TRF|HLD|CRD|PAY|REC|LOG|REF|KEY|AUD)-[0-9A-Z]+"),
     "gateway's id": re.compile(r"(cus|pm|pi|ch|card|re)_[A-Za-z0-9]+"),
     "gateway's number": re.compile(r"[0-9]{6,12}"),
     "UUID": re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
     "API key": re.compile(r"[0-9a-f]{64}"),
     "last digits of an API key": re.compile(r"[0-9a-f]{4}"),
+    "id of a request": re.compile(r"[0-9A-Z]{26}"),
 }
 """Values that differ in every run. A sample stands for the same value in all files."""
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}( [0-9]{2}:[0-9]{2}:[0-9]{2})?")
 _OF_THE_YEAR = (".exp_month", ".exp_year")
 """The sandbox's cards always expire a year from now."""
-_OF_THE_RUN = (".last_used_at", "_volumes")
-"""Of API keys; null until a core stores it, which it does each minute. And of a day: a run at
-midnight has two. Values of the same length are compared all the same."""
+_OF_THE_RUN = (".last_used_at", ".sequence", "_volumes")
+"""Of API keys, null until a core stores it, which it does each minute; of audit events; and of a
+day: a run at midnight has two. Values of the same length are compared all the same."""
 
 
 @dataclass
@@ -235,6 +237,13 @@ async def create_authorization(client: JsonClient, user_id: str) -> str:
     return str(charged.body["payment_id"])
 
 
+async def until_audited(client: JsonClient, action: str) -> None:
+    """Wait until the sequencer has put the changes of an action into the audit trail."""
+    async with asyncio.timeout(60):
+        while not (await client.call("list_audit_events", by_action=action)).body["events"]:
+            await asyncio.sleep(0.1)
+
+
 async def run_examples(stack: Stack, samples: Samples) -> AsyncIterator[ExampleResult]:
     """Send the examples one after another; the caller compares each before the next."""
     merchant: JsonClient | None = None
@@ -251,6 +260,8 @@ async def run_examples(stack: Stack, samples: Samples) -> AsyncIterator[ExampleR
         if name in AUTHORIZED:
             user_id = samples.real[read("charge_customer")["request"]["user_id"]]
             samples.real[AUTHORIZED[name]] = await create_authorization(client, user_id)
+        if name == "list_audit_events":
+            await until_audited(client, "suspend_user")
         if name == "release_hold":
             user_id = samples.real[read("hold_wallet")["request"]["user_id"]]
             samples.real[OTHER_HOLD] = await create_another_hold(client, user_id)

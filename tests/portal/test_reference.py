@@ -29,7 +29,7 @@ def test_the_reference_has_every_action_of_the_catalogue() -> None:
 def test_the_categories_have_the_order_of_the_public_reference() -> None:
     assert [category.name for category in reference().categories] == [
         "Authentication", "Business", "Credentials", "Users", "Keys", "Cards", "Payments",
-        "Refunds", "Wallet", "Recurring", "Reports",
+        "Refunds", "Wallet", "Recurring", "Reports", "Audit",
     ]  # fmt: skip
 
 

@@ -51,6 +51,7 @@ GATEWAY_SECONDS = 1.0
 POLL_SECONDS = 0.1
 REAP_SECONDS = 0.3
 RENEW_SECONDS = 0.2
+SEQUENCE_SECONDS = 0.2
 CALLERS_SECONDS = 0.2
 POLLING = (
     "payments.sweep",
@@ -283,6 +284,7 @@ def main(
     patched.POLL_SECONDS = POLL_SECONDS
     patched.REAP_SECONDS = REAP_SECONDS
     patched.RENEW_SECONDS = RENEW_SECONDS
+    patched.SEQUENCE_SECONDS = SEQUENCE_SECONDS
     _patchable(known_callers).LIFETIME_SECONDS = CALLERS_SECONDS
     FailpointDatabase.points = points
     patched.Database = FailpointDatabase

@@ -95,6 +95,7 @@ _JOB: Final = Trigger("job", has_jobs=True)
 _WALLET_JOB: Final = Trigger("job_wallet", has_jobs=True)
 _TRIGGERS: Final = {
     ANY_MOMENT: _CHARGE,
+    "audit.append": Trigger("credit", is_keyed=None, passes_seconds=1.0),
     "cards.claim": Trigger("save_card"),
     "cards.find": Trigger("remove_card", is_exclusive=True),
     "cards.find_to_update": Trigger("update_card", is_exclusive=True),

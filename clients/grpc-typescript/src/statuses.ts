@@ -54,4 +54,6 @@ export const HTTP_STATUS: Readonly<Record<string, number>> = {
   API_KEY_STATE: 409,
   BUSINESS_SUSPENDED: 403,
   USER_SUSPENDED: 403,
+  TOO_MANY_CARD_ATTEMPTS: 429,
+  PAYMENTS_STOPPED: 503,
 };

@@ -198,7 +198,7 @@ final class Client
      * @param array{
      *     name: string,
      *     scopes: list<'read'|'charge'|'refund'|'admin'>,
-     *     expires_at?: string,
+     *     expires_at?: string|\DateTimeInterface,
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode INVALID_FIELDS, API_KEY_STATE or one of every
@@ -279,6 +279,9 @@ final class Client
      *   secret, which begins with whsec_.
      * - credentials.account_id: Id of the connected account to act for (`acct_…`), if it is
      *   not the key's own account. Must be a Stripe account id, which begins with acct_.
+     * - verify: Whether to ask Stripe first whether it accepts the secret key, and lets it
+     *   act for `account_id`. If not, or if Stripe gives no clear answer, nothing is
+     *   stored. The publishable key and the webhook secret cannot be verified.
      * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
@@ -289,10 +292,11 @@ final class Client
      *         stripe_webhook_secret?: string,
      *         account_id?: string
      *     },
+     *     verify?: bool,
      *     idempotency_key?: string
      * } $fields
-     * @throws ApiException with the errorCode INVALID_FIELDS, CREDENTIALS_EXIST or one of
-     *     every action
+     * @throws ApiException with the errorCode INVALID_FIELDS, CREDENTIALS_EXIST,
+     *     GATEWAY_UNAVAILABLE or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function addStripeCredentials(
@@ -324,6 +328,10 @@ final class Client
      * - credentials.account_id: New id of the connected account to act for (`acct_…`). Null
      *   removes it, so that the key's own account is used. Must be a Stripe account id,
      *   which begins with acct_.
+     * - verify: Whether to ask Stripe first whether it accepts the secret key, and lets it
+     *   act for `account_id`. If not, or if Stripe gives no clear answer, nothing is
+     *   stored. The publishable key and the webhook secret cannot be verified. What the
+     *   request leaves out is verified as stored.
      * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
@@ -334,10 +342,11 @@ final class Client
      *         stripe_webhook_secret?: string|null,
      *         account_id?: string|null
      *     },
+     *     verify?: bool,
      *     idempotency_key?: string
      * } $fields
-     * @throws ApiException with the errorCode INVALID_FIELDS, CREDENTIALS_NOT_FOUND or one
-     *     of every action
+     * @throws ApiException with the errorCode INVALID_FIELDS, CREDENTIALS_NOT_FOUND,
+     *     GATEWAY_UNAVAILABLE or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function modifyStripeCredentials(
@@ -363,6 +372,9 @@ final class Client
      *   printable characters without spaces.
      * - credentials.signature_key: Signature key of webhooks, 1 to 256 hexadecimal digits.
      *   Required for Authorize.Net webhooks only. Must be at most 256 hexadecimal digits.
+     * - verify: Whether to ask Authorize.Net first whether it accepts the login id and the
+     *   transaction key. If not, or if it gives no clear answer, nothing is stored. The
+     *   signature key cannot be verified.
      * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
@@ -372,10 +384,11 @@ final class Client
      *         transaction_key: string,
      *         signature_key?: string
      *     },
+     *     verify?: bool,
      *     idempotency_key?: string
      * } $fields
-     * @throws ApiException with the errorCode INVALID_FIELDS, CREDENTIALS_EXIST or one of
-     *     every action
+     * @throws ApiException with the errorCode INVALID_FIELDS, CREDENTIALS_EXIST,
+     *     GATEWAY_UNAVAILABLE or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function addAuthorizeCredentials(
@@ -403,6 +416,10 @@ final class Client
      *   32 printable characters without spaces.
      * - credentials.signature_key: New signature key of webhooks, 1 to 256 hexadecimal
      *   digits. Null removes it. Must be at most 256 hexadecimal digits.
+     * - verify: Whether to ask Authorize.Net first whether it accepts the login id and the
+     *   transaction key. If not, or if it gives no clear answer, nothing is stored. The
+     *   signature key cannot be verified. What the request leaves out is verified as
+     *   stored.
      * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
@@ -412,10 +429,11 @@ final class Client
      *         transaction_key?: string,
      *         signature_key?: string|null
      *     },
+     *     verify?: bool,
      *     idempotency_key?: string
      * } $fields
-     * @throws ApiException with the errorCode INVALID_FIELDS, CREDENTIALS_NOT_FOUND or one
-     *     of every action
+     * @throws ApiException with the errorCode INVALID_FIELDS, CREDENTIALS_NOT_FOUND,
+     *     GATEWAY_UNAVAILABLE or one of every action
      * @throws NiviscoException if the call did not succeed
      */
     public function modifyAuthorizeCredentials(
@@ -496,8 +514,8 @@ final class Client
      * @param array{
      *     page?: int,
      *     limit?: int,
-     *     from_date?: string,
-     *     to_date?: string,
+     *     from_date?: string|\DateTimeInterface,
+     *     to_date?: string|\DateTimeInterface,
      *     cursor?: string,
      *     metadata?: array<string, string>
      * } $fields
@@ -512,6 +530,31 @@ final class Client
             $fields,
             [Result\GetAllUsersResult::class, 'fromJson']
         );
+    }
+
+    /**
+     * Yields the users of all pages of getAllUsers, which has the fields.
+     *
+     * @param array{
+     *     limit?: int,
+     *     from_date?: string|\DateTimeInterface,
+     *     to_date?: string|\DateTimeInterface,
+     *     metadata?: array<string, string>
+     * } $fields
+     * @return \Generator<int, Result\User>
+     * @throws NiviscoException if a call did not succeed; what was yielded before remains right
+     */
+    public function iterateAllUsers(
+        #[\SensitiveParameter]
+        array $fields = []
+    ): \Generator {
+        do {
+            $page = $this->getAllUsers($fields);
+            foreach ($page->users as $each) {
+                yield $each;
+            }
+            $fields['cursor'] = $page->nextCursor;
+        } while ($page->nextCursor !== null);
     }
 
     /**
@@ -1130,8 +1173,8 @@ final class Client
      * @param array{
      *     page?: int,
      *     limit?: int,
-     *     from_date?: string,
-     *     to_date?: string,
+     *     from_date?: string|\DateTimeInterface,
+     *     to_date?: string|\DateTimeInterface,
      *     user_id?: string,
      *     status?: 'pending'|'succeeded'|'declined'|'requires_action'|'failed'|'needs_review'|'held_for_review'|'voided'|'partially_refunded'|'refunded'|'disputed'|'authorized',
      *     gateway?: 'stripe'|'authorize',
@@ -1150,6 +1193,35 @@ final class Client
             $fields,
             [Result\GetPaymentRecordsResult::class, 'fromJson']
         );
+    }
+
+    /**
+     * Yields the payments of all pages of getPaymentRecords, which has the fields.
+     *
+     * @param array{
+     *     limit?: int,
+     *     from_date?: string|\DateTimeInterface,
+     *     to_date?: string|\DateTimeInterface,
+     *     user_id?: string,
+     *     status?: 'pending'|'succeeded'|'declined'|'requires_action'|'failed'|'needs_review'|'held_for_review'|'voided'|'partially_refunded'|'refunded'|'disputed'|'authorized',
+     *     gateway?: 'stripe'|'authorize',
+     *     env?: 'TEST'|'LIVE',
+     *     metadata?: array<string, string>
+     * } $fields
+     * @return \Generator<int, Result\Payment>
+     * @throws NiviscoException if a call did not succeed; what was yielded before remains right
+     */
+    public function iteratePaymentRecords(
+        #[\SensitiveParameter]
+        array $fields = []
+    ): \Generator {
+        do {
+            $page = $this->getPaymentRecords($fields);
+            foreach ($page->payments as $each) {
+                yield $each;
+            }
+            $fields['cursor'] = $page->nextCursor;
+        } while ($page->nextCursor !== null);
     }
 
     /**
@@ -1348,8 +1420,8 @@ final class Client
      * @param array{
      *     page?: int,
      *     limit?: int,
-     *     from_date?: string,
-     *     to_date?: string,
+     *     from_date?: string|\DateTimeInterface,
+     *     to_date?: string|\DateTimeInterface,
      *     payment_id?: string,
      *     user_id?: string,
      *     status?: 'pending'|'succeeded'|'failed'|'canceled',
@@ -1371,6 +1443,35 @@ final class Client
     }
 
     /**
+     * Yields the refunds of all pages of listRefunds, which has the fields.
+     *
+     * @param array{
+     *     limit?: int,
+     *     from_date?: string|\DateTimeInterface,
+     *     to_date?: string|\DateTimeInterface,
+     *     payment_id?: string,
+     *     user_id?: string,
+     *     status?: 'pending'|'succeeded'|'failed'|'canceled',
+     *     env?: 'TEST'|'LIVE',
+     *     metadata?: array<string, string>
+     * } $fields
+     * @return \Generator<int, Result\Refund>
+     * @throws NiviscoException if a call did not succeed; what was yielded before remains right
+     */
+    public function iterateRefunds(
+        #[\SensitiveParameter]
+        array $fields = []
+    ): \Generator {
+        do {
+            $page = $this->listRefunds($fields);
+            foreach ($page->refunds as $each) {
+                yield $each;
+            }
+            $fields['cursor'] = $page->nextCursor;
+        } while ($page->nextCursor !== null);
+    }
+
+    /**
      * Returns a user's wallet.
      *
      * - user_id: Id of the user, for example `USR-5678`. Must be 1 to 64 printable
@@ -1383,7 +1484,7 @@ final class Client
      * @param array{
      *     user_id: string,
      *     env?: 'TEST'|'LIVE',
-     *     as_of?: string
+     *     as_of?: string|\DateTimeInterface
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND or one of every action
      * @throws NiviscoException if the call did not succeed
@@ -1420,8 +1521,8 @@ final class Client
      *     env?: 'TEST'|'LIVE',
      *     page?: int,
      *     limit?: int,
-     *     from_date?: string,
-     *     to_date?: string,
+     *     from_date?: string|\DateTimeInterface,
+     *     to_date?: string|\DateTimeInterface,
      *     cursor?: string
      * } $fields
      * @throws ApiException with the errorCode USER_NOT_FOUND or one of every action
@@ -1436,6 +1537,32 @@ final class Client
             $fields,
             [Result\GetWalletHistoryResult::class, 'fromJson']
         );
+    }
+
+    /**
+     * Yields the transactions of all pages of getWalletHistory, which has the fields.
+     *
+     * @param array{
+     *     user_id: string,
+     *     env?: 'TEST'|'LIVE',
+     *     limit?: int,
+     *     from_date?: string|\DateTimeInterface,
+     *     to_date?: string|\DateTimeInterface
+     * } $fields
+     * @return \Generator<int, Result\WalletTransaction>
+     * @throws NiviscoException if a call did not succeed; what was yielded before remains right
+     */
+    public function iterateWalletHistory(
+        #[\SensitiveParameter]
+        array $fields
+    ): \Generator {
+        do {
+            $page = $this->getWalletHistory($fields);
+            foreach ($page->transactions as $each) {
+                yield $each;
+            }
+            $fields['cursor'] = $page->nextCursor;
+        } while ($page->nextCursor !== null);
     }
 
     /**
@@ -1531,8 +1658,8 @@ final class Client
      *     env?: 'TEST'|'LIVE',
      *     page?: int,
      *     limit?: int,
-     *     from_date?: string,
-     *     to_date?: string,
+     *     from_date?: string|\DateTimeInterface,
+     *     to_date?: string|\DateTimeInterface,
      *     cursor?: string
      * } $fields
      * @throws NiviscoException if the call did not succeed
@@ -1546,6 +1673,32 @@ final class Client
             $fields,
             [Result\ListReceivablesResult::class, 'fromJson']
         );
+    }
+
+    /**
+     * Yields the receivables of all pages of listReceivables, which has the fields.
+     *
+     * @param array{
+     *     user_id?: string,
+     *     env?: 'TEST'|'LIVE',
+     *     limit?: int,
+     *     from_date?: string|\DateTimeInterface,
+     *     to_date?: string|\DateTimeInterface
+     * } $fields
+     * @return \Generator<int, Result\Receivable>
+     * @throws NiviscoException if a call did not succeed; what was yielded before remains right
+     */
+    public function iterateReceivables(
+        #[\SensitiveParameter]
+        array $fields = []
+    ): \Generator {
+        do {
+            $page = $this->listReceivables($fields);
+            foreach ($page->receivables as $each) {
+                yield $each;
+            }
+            $fields['cursor'] = $page->nextCursor;
+        } while ($page->nextCursor !== null);
     }
 
     /**
@@ -1757,8 +1910,8 @@ final class Client
      *     status?: 'open'|'captured'|'released'|'expired',
      *     page?: int,
      *     limit?: int,
-     *     from_date?: string,
-     *     to_date?: string,
+     *     from_date?: string|\DateTimeInterface,
+     *     to_date?: string|\DateTimeInterface,
      *     env?: 'TEST'|'LIVE',
      *     cursor?: string,
      *     metadata?: array<string, string>
@@ -1774,6 +1927,34 @@ final class Client
             $fields,
             [Result\ListHoldsResult::class, 'fromJson']
         );
+    }
+
+    /**
+     * Yields the holds of all pages of listHolds, which has the fields.
+     *
+     * @param array{
+     *     user_id?: string,
+     *     status?: 'open'|'captured'|'released'|'expired',
+     *     limit?: int,
+     *     from_date?: string|\DateTimeInterface,
+     *     to_date?: string|\DateTimeInterface,
+     *     env?: 'TEST'|'LIVE',
+     *     metadata?: array<string, string>
+     * } $fields
+     * @return \Generator<int, Result\WalletHold>
+     * @throws NiviscoException if a call did not succeed; what was yielded before remains right
+     */
+    public function iterateHolds(
+        #[\SensitiveParameter]
+        array $fields = []
+    ): \Generator {
+        do {
+            $page = $this->listHolds($fields);
+            foreach ($page->holds as $each) {
+                yield $each;
+            }
+            $fields['cursor'] = $page->nextCursor;
+        } while ($page->nextCursor !== null);
     }
 
     /**
@@ -2055,8 +2236,8 @@ final class Client
      *     status?: 'active'|'paused'|'cancelled'|'completed',
      *     page?: int,
      *     limit?: int,
-     *     from_date?: string,
-     *     to_date?: string,
+     *     from_date?: string|\DateTimeInterface,
+     *     to_date?: string|\DateTimeInterface,
      *     env?: 'TEST'|'LIVE',
      *     preview?: int,
      *     cursor?: string,
@@ -2073,6 +2254,35 @@ final class Client
             $fields,
             [Result\ListRecurringResult::class, 'fromJson']
         );
+    }
+
+    /**
+     * Yields the recurring of all pages of listRecurring, which has the fields.
+     *
+     * @param array{
+     *     user_id?: string,
+     *     status?: 'active'|'paused'|'cancelled'|'completed',
+     *     limit?: int,
+     *     from_date?: string|\DateTimeInterface,
+     *     to_date?: string|\DateTimeInterface,
+     *     env?: 'TEST'|'LIVE',
+     *     preview?: int,
+     *     metadata?: array<string, string>
+     * } $fields
+     * @return \Generator<int, Result\RecurringJob>
+     * @throws NiviscoException if a call did not succeed; what was yielded before remains right
+     */
+    public function iterateRecurring(
+        #[\SensitiveParameter]
+        array $fields = []
+    ): \Generator {
+        do {
+            $page = $this->listRecurring($fields);
+            foreach ($page->recurring as $each) {
+                yield $each;
+            }
+            $fields['cursor'] = $page->nextCursor;
+        } while ($page->nextCursor !== null);
     }
 
     /**
@@ -2187,8 +2397,8 @@ final class Client
      *     status?: 'succeeded'|'declined'|'requires_action'|'failed'|'skipped',
      *     page?: int,
      *     limit?: int,
-     *     from_date?: string,
-     *     to_date?: string,
+     *     from_date?: string|\DateTimeInterface,
+     *     to_date?: string|\DateTimeInterface,
      *     cursor?: string
      * } $fields
      * @throws ApiException with the errorCode RECURRING_NOT_FOUND or one of every action
@@ -2203,5 +2413,208 @@ final class Client
             $fields,
             [Result\GetRecurringLogsResult::class, 'fromJson']
         );
+    }
+
+    /**
+     * Yields the logs of all pages of getRecurringLogs, which has the fields.
+     *
+     * @param array{
+     *     recurring_id?: string,
+     *     user_id?: string,
+     *     status?: 'succeeded'|'declined'|'requires_action'|'failed'|'skipped',
+     *     limit?: int,
+     *     from_date?: string|\DateTimeInterface,
+     *     to_date?: string|\DateTimeInterface
+     * } $fields
+     * @return \Generator<int, Result\RecurringLog>
+     * @throws NiviscoException if a call did not succeed; what was yielded before remains right
+     */
+    public function iterateRecurringLogs(
+        #[\SensitiveParameter]
+        array $fields = []
+    ): \Generator {
+        do {
+            $page = $this->getRecurringLogs($fields);
+            foreach ($page->logs as $each) {
+                yield $each;
+            }
+            $fields['cursor'] = $page->nextCursor;
+        } while ($page->nextCursor !== null);
+    }
+
+    /**
+     * Lists the webhooks that gateways sent for the business, newest first, and what each
+     * changed.
+     *
+     * Their bodies are not stored.
+     *
+     * - page: Page number, from 1. Defaults to 1. Must be between 1 and 1000000.
+     * - limit: Number of events on a page, 1 to 100. Defaults to 25.
+     * - from_date: Only events received at or after this time. ISO 8601, in UTC unless it
+     *   has an offset.
+     * - to_date: Only events received at or before this time. A date without a time
+     *   includes that day. ISO 8601, in UTC unless it has an offset.
+     * - payment_id: Only events about this payment. Must be 1 to 64 printable characters
+     *   without spaces.
+     * - state: Only events in this state.
+     * - gateway: Only events of this gateway.
+     * - env: Environment. Defaults to the business's default environment.
+     * - cursor: `next_cursor` of a response to a request with the same filters, in place of
+     *   `page`. New events do not shift its pages. Must be the next_cursor of a response.
+     *
+     * @param array{
+     *     page?: int,
+     *     limit?: int,
+     *     from_date?: string|\DateTimeInterface,
+     *     to_date?: string|\DateTimeInterface,
+     *     payment_id?: string,
+     *     state?: 'waiting'|'applied'|'contradicting'|'ignored',
+     *     gateway?: 'stripe'|'authorize',
+     *     env?: 'TEST'|'LIVE',
+     *     cursor?: string
+     * } $fields
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function listGatewayEvents(
+        #[\SensitiveParameter]
+        array $fields = []
+    ): Result\ListGatewayEventsResult {
+        return $this->connection->read(
+            'list_gateway_events',
+            $fields,
+            [Result\ListGatewayEventsResult::class, 'fromJson']
+        );
+    }
+
+    /**
+     * Yields the events of all pages of listGatewayEvents, which has the fields.
+     *
+     * @param array{
+     *     limit?: int,
+     *     from_date?: string|\DateTimeInterface,
+     *     to_date?: string|\DateTimeInterface,
+     *     payment_id?: string,
+     *     state?: 'waiting'|'applied'|'contradicting'|'ignored',
+     *     gateway?: 'stripe'|'authorize',
+     *     env?: 'TEST'|'LIVE'
+     * } $fields
+     * @return \Generator<int, Result\GatewayEvent>
+     * @throws NiviscoException if a call did not succeed; what was yielded before remains right
+     */
+    public function iterateGatewayEvents(
+        #[\SensitiveParameter]
+        array $fields = []
+    ): \Generator {
+        do {
+            $page = $this->listGatewayEvents($fields);
+            foreach ($page->events as $each) {
+                yield $each;
+            }
+            $fields['cursor'] = $page->nextCursor;
+        } while ($page->nextCursor !== null);
+    }
+
+    /**
+     * Returns what was paid, refunded, credited and debited on each UTC day of at most 92
+     * days, by currency.
+     *
+     * Days on which nothing moved are left out. Sums are exact; the gateways' fees are not
+     * known here and not taken off.
+     *
+     * - from_date: The first day, by its date in UTC. Defaults to 29 days before the last.
+     *   ISO 8601, in UTC unless it has an offset.
+     * - to_date: The last day, at most 91 days after the first. Defaults to today. ISO
+     *   8601, in UTC unless it has an offset.
+     * - env: Environment. Defaults to the business's default environment.
+     *
+     * @param array{
+     *     from_date?: string|\DateTimeInterface,
+     *     to_date?: string|\DateTimeInterface,
+     *     env?: 'TEST'|'LIVE'
+     * } $fields
+     * @throws ApiException with the errorCode INVALID_FIELDS or one of every action
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function getVolumes(
+        #[\SensitiveParameter]
+        array $fields = []
+    ): Result\GetVolumesResult {
+        return $this->connection->read(
+            'get_volumes',
+            $fields,
+            [Result\GetVolumesResult::class, 'fromJson']
+        );
+    }
+
+    /**
+     * Lists who changed what and when, newest first.
+     *
+     * A change is listed a few seconds after it was made. The trail has ids and keyed
+     * hashes only: no names, no amounts and no secrets.
+     *
+     * - user_id: Only changes of what belongs to this user. Must be 1 to 64 printable
+     *   characters without spaces.
+     * - payment_id: Only changes of this payment and of what belongs to it. Must be 1 to 64
+     *   printable characters without spaces.
+     * - by_action: Only changes by this action, for example `charge_customer`. The filter
+     *   is `by_action`, because `action` is the name of this request's own action. Must be
+     *   the name of an action, for example charge_customer.
+     * - page: Page number, from 1. Defaults to 1. Must be between 1 and 1000000.
+     * - limit: Number of events on a page, 1 to 100. Defaults to 25.
+     * - from_date: Only events at or after this time. ISO 8601, in UTC unless it has an
+     *   offset.
+     * - to_date: Only events at or before this time. A date without a time includes that
+     *   day. ISO 8601, in UTC unless it has an offset.
+     * - cursor: `next_cursor` of a response to a request with the same filters, in place of
+     *   `page`. New events do not shift its pages. Must be the next_cursor of a response.
+     *
+     * @param array{
+     *     user_id?: string,
+     *     payment_id?: string,
+     *     by_action?: string,
+     *     page?: int,
+     *     limit?: int,
+     *     from_date?: string|\DateTimeInterface,
+     *     to_date?: string|\DateTimeInterface,
+     *     cursor?: string
+     * } $fields
+     * @throws NiviscoException if the call did not succeed
+     */
+    public function listAuditEvents(
+        #[\SensitiveParameter]
+        array $fields = []
+    ): Result\ListAuditEventsResult {
+        return $this->connection->read(
+            'list_audit_events',
+            $fields,
+            [Result\ListAuditEventsResult::class, 'fromJson']
+        );
+    }
+
+    /**
+     * Yields the events of all pages of listAuditEvents, which has the fields.
+     *
+     * @param array{
+     *     user_id?: string,
+     *     payment_id?: string,
+     *     by_action?: string,
+     *     limit?: int,
+     *     from_date?: string|\DateTimeInterface,
+     *     to_date?: string|\DateTimeInterface
+     * } $fields
+     * @return \Generator<int, Result\AuditEvent>
+     * @throws NiviscoException if a call did not succeed; what was yielded before remains right
+     */
+    public function iterateAuditEvents(
+        #[\SensitiveParameter]
+        array $fields = []
+    ): \Generator {
+        do {
+            $page = $this->listAuditEvents($fields);
+            foreach ($page->events as $each) {
+                yield $each;
+            }
+            $fields['cursor'] = $page->nextCursor;
+        } while ($page->nextCursor !== null);
     }
 }

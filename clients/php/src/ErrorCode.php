@@ -251,6 +251,13 @@ final class ErrorCode
      */
     public const TOO_MANY_CARD_ATTEMPTS = 'TOO_MANY_CARD_ATTEMPTS';
 
+    /**
+     * HTTP 503. The operator of the service has stopped such payments for the time being,
+     * for one business or for all. Nothing was done. Send the same request again after the
+     * given delay.
+     */
+    public const PAYMENTS_STOPPED = 'PAYMENTS_STOPPED';
+
     /** Errors whose response has no code, by status. */
     public const OF_STATUS = [
         500 => self::INTERNAL,

@@ -169,8 +169,8 @@ export class Nivisco {
   /**
    * Stores Stripe credentials for an environment.
    *
-   * @throws ApiError with the code INVALID_FIELDS, CREDENTIALS_EXIST or one of every
-   *     action.
+   * @throws ApiError with the code INVALID_FIELDS, CREDENTIALS_EXIST, GATEWAY_UNAVAILABLE
+   *     or one of every action.
    * @throws NiviscoError if the call did not succeed.
    */
   async addStripeCredentials(
@@ -190,8 +190,8 @@ export class Nivisco {
    *
    * Only the given fields change.
    *
-   * @throws ApiError with the code INVALID_FIELDS, CREDENTIALS_NOT_FOUND or one of every
-   *     action.
+   * @throws ApiError with the code INVALID_FIELDS, CREDENTIALS_NOT_FOUND,
+   *     GATEWAY_UNAVAILABLE or one of every action.
    * @throws NiviscoError if the call did not succeed.
    */
   async modifyStripeCredentials(
@@ -209,8 +209,8 @@ export class Nivisco {
   /**
    * Stores Authorize.Net credentials for an environment.
    *
-   * @throws ApiError with the code INVALID_FIELDS, CREDENTIALS_EXIST or one of every
-   *     action.
+   * @throws ApiError with the code INVALID_FIELDS, CREDENTIALS_EXIST, GATEWAY_UNAVAILABLE
+   *     or one of every action.
    * @throws NiviscoError if the call did not succeed.
    */
   async addAuthorizeCredentials(
@@ -230,8 +230,8 @@ export class Nivisco {
    *
    * Only the given fields change.
    *
-   * @throws ApiError with the code INVALID_FIELDS, CREDENTIALS_NOT_FOUND or one of every
-   *     action.
+   * @throws ApiError with the code INVALID_FIELDS, CREDENTIALS_NOT_FOUND,
+   *     GATEWAY_UNAVAILABLE or one of every action.
    * @throws NiviscoError if the call did not succeed.
    */
   async modifyAuthorizeCredentials(
@@ -275,6 +275,25 @@ export class Nivisco {
    */
   async getAllUsers(fields: types.GetAllUsersFields = {}): Promise<types.GetAllUsersResult> {
     return this.#connection.read("get_all_users", fields, readers.readGetAllUsersResult);
+  }
+
+  /**
+   * Yields the users of all pages of `getAllUsers`, which has the fields.
+   *
+   * @throws NiviscoError if a call did not succeed; what was yielded before remains right.
+   */
+  async *iterateAllUsers(
+    fields: Omit<types.GetAllUsersFields, "cursor" | "page"> = {},
+  ): AsyncGenerator<types.User, void, undefined> {
+    let cursor: string | null = null;
+    do {
+      const page: types.GetAllUsersResult = await this.getAllUsers({
+        ...fields,
+        ...(cursor !== null && { cursor }),
+      });
+      yield* page.users;
+      cursor = page.nextCursor;
+    } while (cursor !== null);
   }
 
   /**
@@ -567,6 +586,25 @@ export class Nivisco {
   }
 
   /**
+   * Yields the payments of all pages of `getPaymentRecords`, which has the fields.
+   *
+   * @throws NiviscoError if a call did not succeed; what was yielded before remains right.
+   */
+  async *iteratePaymentRecords(
+    fields: Omit<types.GetPaymentRecordsFields, "cursor" | "page"> = {},
+  ): AsyncGenerator<types.Payment, void, undefined> {
+    let cursor: string | null = null;
+    do {
+      const page: types.GetPaymentRecordsResult = await this.getPaymentRecords({
+        ...fields,
+        ...(cursor !== null && { cursor }),
+      });
+      yield* page.payments;
+      cursor = page.nextCursor;
+    } while (cursor !== null);
+  }
+
+  /**
    * Returns a payment with its card, refunds, disputes and history.
    *
    * Of each list these are the newest 100; `list_refunds` with `payment_id` has all refunds
@@ -654,6 +692,25 @@ export class Nivisco {
   }
 
   /**
+   * Yields the refunds of all pages of `listRefunds`, which has the fields.
+   *
+   * @throws NiviscoError if a call did not succeed; what was yielded before remains right.
+   */
+  async *iterateRefunds(
+    fields: Omit<types.ListRefundsFields, "cursor" | "page"> = {},
+  ): AsyncGenerator<types.Refund, void, undefined> {
+    let cursor: string | null = null;
+    do {
+      const page: types.ListRefundsResult = await this.listRefunds({
+        ...fields,
+        ...(cursor !== null && { cursor }),
+      });
+      yield* page.refunds;
+      cursor = page.nextCursor;
+    } while (cursor !== null);
+  }
+
+  /**
    * Returns a user's wallet.
    *
    * @throws ApiError with the code USER_NOT_FOUND or one of every action.
@@ -673,6 +730,25 @@ export class Nivisco {
     fields: types.GetWalletHistoryFields,
   ): Promise<types.GetWalletHistoryResult> {
     return this.#connection.read("get_wallet_history", fields, readers.readGetWalletHistoryResult);
+  }
+
+  /**
+   * Yields the transactions of all pages of `getWalletHistory`, which has the fields.
+   *
+   * @throws NiviscoError if a call did not succeed; what was yielded before remains right.
+   */
+  async *iterateWalletHistory(
+    fields: Omit<types.GetWalletHistoryFields, "cursor" | "page">,
+  ): AsyncGenerator<types.WalletTransaction, void, undefined> {
+    let cursor: string | null = null;
+    do {
+      const page: types.GetWalletHistoryResult = await this.getWalletHistory({
+        ...fields,
+        ...(cursor !== null && { cursor }),
+      });
+      yield* page.transactions;
+      cursor = page.nextCursor;
+    } while (cursor !== null);
   }
 
   /**
@@ -722,6 +798,25 @@ export class Nivisco {
     fields: types.ListReceivablesFields = {},
   ): Promise<types.ListReceivablesResult> {
     return this.#connection.read("list_receivables", fields, readers.readListReceivablesResult);
+  }
+
+  /**
+   * Yields the receivables of all pages of `listReceivables`, which has the fields.
+   *
+   * @throws NiviscoError if a call did not succeed; what was yielded before remains right.
+   */
+  async *iterateReceivables(
+    fields: Omit<types.ListReceivablesFields, "cursor" | "page"> = {},
+  ): AsyncGenerator<types.Receivable, void, undefined> {
+    let cursor: string | null = null;
+    do {
+      const page: types.ListReceivablesResult = await this.listReceivables({
+        ...fields,
+        ...(cursor !== null && { cursor }),
+      });
+      yield* page.receivables;
+      cursor = page.nextCursor;
+    } while (cursor !== null);
   }
 
   /**
@@ -817,6 +912,25 @@ export class Nivisco {
    */
   async listHolds(fields: types.ListHoldsFields = {}): Promise<types.ListHoldsResult> {
     return this.#connection.read("list_holds", fields, readers.readListHoldsResult);
+  }
+
+  /**
+   * Yields the holds of all pages of `listHolds`, which has the fields.
+   *
+   * @throws NiviscoError if a call did not succeed; what was yielded before remains right.
+   */
+  async *iterateHolds(
+    fields: Omit<types.ListHoldsFields, "cursor" | "page"> = {},
+  ): AsyncGenerator<types.WalletHold, void, undefined> {
+    let cursor: string | null = null;
+    do {
+      const page: types.ListHoldsResult = await this.listHolds({
+        ...fields,
+        ...(cursor !== null && { cursor }),
+      });
+      yield* page.holds;
+      cursor = page.nextCursor;
+    } while (cursor !== null);
   }
 
   /**
@@ -935,6 +1049,25 @@ export class Nivisco {
   }
 
   /**
+   * Yields the recurring of all pages of `listRecurring`, which has the fields.
+   *
+   * @throws NiviscoError if a call did not succeed; what was yielded before remains right.
+   */
+  async *iterateRecurring(
+    fields: Omit<types.ListRecurringFields, "cursor" | "page"> = {},
+  ): AsyncGenerator<types.RecurringJob, void, undefined> {
+    let cursor: string | null = null;
+    do {
+      const page: types.ListRecurringResult = await this.listRecurring({
+        ...fields,
+        ...(cursor !== null && { cursor }),
+      });
+      yield* page.recurring;
+      cursor = page.nextCursor;
+    } while (cursor !== null);
+  }
+
+  /**
    * Returns a recurring job, its failed cycles, its open cycle and its last log entries.
    *
    * @throws ApiError with the code RECURRING_NOT_FOUND or one of every action.
@@ -998,5 +1131,108 @@ export class Nivisco {
     fields: types.GetRecurringLogsFields = {},
   ): Promise<types.GetRecurringLogsResult> {
     return this.#connection.read("get_recurring_logs", fields, readers.readGetRecurringLogsResult);
+  }
+
+  /**
+   * Yields the logs of all pages of `getRecurringLogs`, which has the fields.
+   *
+   * @throws NiviscoError if a call did not succeed; what was yielded before remains right.
+   */
+  async *iterateRecurringLogs(
+    fields: Omit<types.GetRecurringLogsFields, "cursor" | "page"> = {},
+  ): AsyncGenerator<types.RecurringLog, void, undefined> {
+    let cursor: string | null = null;
+    do {
+      const page: types.GetRecurringLogsResult = await this.getRecurringLogs({
+        ...fields,
+        ...(cursor !== null && { cursor }),
+      });
+      yield* page.logs;
+      cursor = page.nextCursor;
+    } while (cursor !== null);
+  }
+
+  /**
+   * Lists the webhooks that gateways sent for the business, newest first, and what each
+   * changed.
+   *
+   * Their bodies are not stored.
+   *
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async listGatewayEvents(
+    fields: types.ListGatewayEventsFields = {},
+  ): Promise<types.ListGatewayEventsResult> {
+    return this.#connection.read(
+      "list_gateway_events",
+      fields,
+      readers.readListGatewayEventsResult,
+    );
+  }
+
+  /**
+   * Yields the events of all pages of `listGatewayEvents`, which has the fields.
+   *
+   * @throws NiviscoError if a call did not succeed; what was yielded before remains right.
+   */
+  async *iterateGatewayEvents(
+    fields: Omit<types.ListGatewayEventsFields, "cursor" | "page"> = {},
+  ): AsyncGenerator<types.GatewayEvent, void, undefined> {
+    let cursor: string | null = null;
+    do {
+      const page: types.ListGatewayEventsResult = await this.listGatewayEvents({
+        ...fields,
+        ...(cursor !== null && { cursor }),
+      });
+      yield* page.events;
+      cursor = page.nextCursor;
+    } while (cursor !== null);
+  }
+
+  /**
+   * Returns what was paid, refunded, credited and debited on each UTC day of at most 92
+   * days, by currency.
+   *
+   * Days on which nothing moved are left out. Sums are exact; the gateways' fees are not
+   * known here and not taken off.
+   *
+   * @throws ApiError with the code INVALID_FIELDS or one of every action.
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async getVolumes(fields: types.GetVolumesFields = {}): Promise<types.GetVolumesResult> {
+    return this.#connection.read("get_volumes", fields, readers.readGetVolumesResult);
+  }
+
+  /**
+   * Lists who changed what and when, newest first.
+   *
+   * A change is listed a few seconds after it was made. The trail has ids and keyed hashes
+   * only: no names, no amounts and no secrets.
+   *
+   * @throws NiviscoError if the call did not succeed.
+   */
+  async listAuditEvents(
+    fields: types.ListAuditEventsFields = {},
+  ): Promise<types.ListAuditEventsResult> {
+    return this.#connection.read("list_audit_events", fields, readers.readListAuditEventsResult);
+  }
+
+  /**
+   * Yields the events of all pages of `listAuditEvents`, which has the fields.
+   *
+   * @throws NiviscoError if a call did not succeed; what was yielded before remains right.
+   */
+  async *iterateAuditEvents(
+    fields: Omit<types.ListAuditEventsFields, "cursor" | "page"> = {},
+  ): AsyncGenerator<types.AuditEvent, void, undefined> {
+    let cursor: string | null = null;
+    do {
+      const page: types.ListAuditEventsResult = await this.listAuditEvents({
+        ...fields,
+        ...(cursor !== null && { cursor }),
+      });
+      yield* page.events;
+      cursor = page.nextCursor;
+    } while (cursor !== null);
   }
 }

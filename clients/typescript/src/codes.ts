@@ -179,6 +179,12 @@ export const ErrorCode = {
    * after the given delay.
    */
   TOO_MANY_CARD_ATTEMPTS: "TOO_MANY_CARD_ATTEMPTS",
+  /**
+   * HTTP 503. The operator of the service has stopped such payments for the time being, for
+   * one business or for all. Nothing was done. Send the same request again after the given
+   * delay.
+   */
+  PAYMENTS_STOPPED: "PAYMENTS_STOPPED",
 } as const;
 
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];

@@ -68,6 +68,29 @@ export type RecurringLogStatus =
   | "failed"
   | "skipped";
 
+export type GatewayEventState = "waiting" | "applied" | "contradicting" | "ignored";
+
+export type GatewayEventChange =
+  | "succeeded"
+  | "failed"
+  | "requires_action"
+  | "held"
+  | "authorized"
+  | "canceled"
+  | "voided"
+  | "refunded"
+  | "refund"
+  | "refund_failed"
+  | "disputed"
+  | "dispute_closed"
+  | "card_changed"
+  | "card_removed"
+  | "card_set_up";
+
+export type AuditActor = "api_key" | "operator" | "scheduler" | "gateway" | "core";
+
+export type AuditChange = "created" | "updated" | "deleted";
+
 /** A business (merchant). */
 export interface Business {
   /** Id of the business: a UUID, or `ADMIN-BUSINESS` for the admin business. */
@@ -78,10 +101,10 @@ export interface Business {
   readonly email: string;
   /** Internet domain of the business, for example `northwindcoffee.com`. It never changes. */
   readonly domain: string;
-  /** Time of registration. `YYYY-MM-DD HH:MM:SS` in UTC. */
-  readonly createdAt: string;
-  /** Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC. */
-  readonly updatedAt: string;
+  /** Time of registration. In UTC. */
+  readonly createdAt: Date;
+  /** Time of the last change. In UTC. */
+  readonly updatedAt: Date;
   /** Whether the business is active. The credentials of an inactive business are rejected. */
   readonly active: boolean;
   /**
@@ -100,10 +123,9 @@ export interface Business {
   readonly maxFailedCycles: number;
   /**
    * Time since which the business is suspended: it can read, refund, and end what it began,
-   * and its users are not charged. Null if it is not suspended. `YYYY-MM-DD HH:MM:SS` in
-   * UTC.
+   * and its users are not charged. Null if it is not suspended. In UTC.
    */
-  readonly suspendedAt: string | null;
+  readonly suspendedAt: Date | null;
 }
 
 /** Profile of a new business. */
@@ -167,28 +189,19 @@ export interface ApiKey {
   readonly scopes: readonly ApiKeyScope[];
   /** Last four digits of the key. Null for keys that are older than this field. */
   readonly last4: string | null;
-  /**
-   * Time of creation. For the default key, the time of its last replacement. `YYYY-MM-DD
-   * HH:MM:SS` in UTC.
-   */
-  readonly createdAt: string;
-  /**
-   * Time of the last use, at most about a minute late. Null if the key was not used.
-   * `YYYY-MM-DD HH:MM:SS` in UTC.
-   */
-  readonly lastUsedAt: string | null;
-  /**
-   * Time from which the key does not work. Null if it does not expire. `YYYY-MM-DD
-   * HH:MM:SS` in UTC.
-   */
-  readonly expiresAt: string | null;
-  /** Time of revocation. Null if the key is not revoked. `YYYY-MM-DD HH:MM:SS` in UTC. */
-  readonly revokedAt: string | null;
+  /** Time of creation. For the default key, the time of its last replacement. In UTC. */
+  readonly createdAt: Date;
+  /** Time of the last use, at most about a minute late. Null if the key was not used. In UTC. */
+  readonly lastUsedAt: Date | null;
+  /** Time from which the key does not work. Null if it does not expire. In UTC. */
+  readonly expiresAt: Date | null;
+  /** Time of revocation. Null if the key is not revoked. In UTC. */
+  readonly revokedAt: Date | null;
   /**
    * Time at which `change_api_key` replaced the key, which works until `expires_at`. Null
-   * if it was not replaced. `YYYY-MM-DD HH:MM:SS` in UTC.
+   * if it was not replaced. In UTC.
    */
-  readonly replacedAt: string | null;
+  readonly replacedAt: Date | null;
 }
 
 /** Credentials of one Stripe account for one environment. */
@@ -291,8 +304,8 @@ export interface User {
   readonly name: string;
   /** Email address of the user. */
   readonly email: string;
-  /** Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC. */
-  readonly createdAt: string;
+  /** Time of creation. In UTC. */
+  readonly createdAt: Date;
   /**
    * Whether the user is active. Cards, charges, credits and new recurring jobs of an
    * inactive user are rejected, and user lists omit inactive users.
@@ -300,15 +313,12 @@ export interface User {
   readonly active: boolean;
   /** Currency of the user's wallets, ISO 4217 in lower case, for example `usd`. */
   readonly currency: string;
-  /** Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC. */
-  readonly updatedAt: string;
+  /** Time of the last change. In UTC. */
+  readonly updatedAt: Date;
   /** Gateway of charges whose request specifies none. Null until the first card is saved. */
   readonly defaultGateway: Gateway | null;
-  /**
-   * Time since which the user is suspended. Null if the user is not. `YYYY-MM-DD HH:MM:SS`
-   * in UTC.
-   */
-  readonly suspendedAt: string | null;
+  /** Time since which the user is suspended. Null if the user is not. In UTC. */
+  readonly suspendedAt: Date | null;
   /** Pairs of strings from the last request that set them. Empty if there are none. */
   readonly metadata: Readonly<Record<string, string>>;
 }
@@ -365,19 +375,19 @@ export interface Wallet {
   readonly walletId: string;
   /** Id of the user who owns the wallet. */
   readonly userId: string;
-  /** Balance of the wallet. A decimal string. */
+  /** Balance of the wallet. A decimal string with the currency's decimals. */
   readonly balance: string;
   /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
   readonly currency: string;
-  /** Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC. */
-  readonly updatedAt: string;
+  /** Time of the last change. In UTC. */
+  readonly updatedAt: Date;
   /** Environment of the wallet. */
   readonly env: Env;
-  /** Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC. */
-  readonly createdAt: string;
+  /** Time of creation. In UTC. */
+  readonly createdAt: Date;
   /**
    * Balance without open holds: what can be debited. Null in an answer that is replayed
-   * from before there were holds. A decimal string.
+   * from before there were holds. A decimal string with the currency's decimals.
    */
   readonly available: string | null;
 }
@@ -405,8 +415,8 @@ export interface Card {
   readonly env: Env;
   /** Id of the user who owns the card. */
   readonly userId: string;
-  /** Time at which the card was saved. `YYYY-MM-DD HH:MM:SS` in UTC. */
-  readonly createdAt: string;
+  /** Time at which the card was saved. In UTC. */
+  readonly createdAt: Date;
 }
 
 /** Card details. They are sent to the gateway and never stored in this service. */
@@ -449,14 +459,14 @@ export interface Payment {
    * returned one.
    */
   readonly transactionId: string | null;
-  /** Amount of the payment. A decimal string. */
+  /** Amount of the payment. A decimal string with the currency's decimals. */
   readonly amount: string;
   /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
   readonly currency: string;
   /** Status of the payment. */
   readonly status: PaymentStatus;
-  /** Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC. */
-  readonly createdAt: string;
+  /** Time of creation. In UTC. */
+  readonly createdAt: Date;
   /** Id of the payment, `PAY-…`. The gateway stores it with the transaction. */
   readonly paymentId: string;
   /** Id of the user whose card is charged. */
@@ -472,15 +482,18 @@ export interface Payment {
    * payment was authorized and not captured in time. Null if there is none.
    */
   readonly declineCode: string | null;
-  /** Refunded part of the amount. Null if nothing was refunded. A decimal string. */
+  /**
+   * Refunded part of the amount. Null if nothing was refunded. A decimal string with the
+   * currency's decimals.
+   */
   readonly amountRefunded: string | null;
-  /** Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC. */
-  readonly updatedAt: string;
+  /** Time of the last change. In UTC. */
+  readonly updatedAt: Date;
   /** Kind of the payment. */
   readonly kind: PaymentKind;
   /**
    * Charged amount: all of the payment, unless a part of an authorized one was captured.
-   * Null if nothing was charged. A decimal string.
+   * Null if nothing was charged. A decimal string with the currency's decimals.
    */
   readonly amountCaptured: string | null;
   /**
@@ -496,19 +509,19 @@ export interface Payment {
 export interface GatewayRefund {
   /** The gateway's id of the refund, for example `re_…`. */
   readonly gatewayRefundId: string;
-  /** Amount of the refund. Null if the gateway did not tell it. A decimal string. */
+  /**
+   * Amount of the refund. Null if the gateway did not tell it. A decimal string with the
+   * currency's decimals.
+   */
   readonly amount: string | null;
   /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
   readonly currency: string | null;
   /** Status of the refund. */
   readonly status: GatewayRefundStatus;
-  /**
-   * Time of the first event about the refund, by the gateway's clock. `YYYY-MM-DD HH:MM:SS`
-   * in UTC.
-   */
-  readonly createdAt: string;
-  /** Time of the event with its present status. `YYYY-MM-DD HH:MM:SS` in UTC. */
-  readonly updatedAt: string;
+  /** Time of the first event about the refund, by the gateway's clock. In UTC. */
+  readonly createdAt: Date;
+  /** Time of the event with its present status. In UTC. */
+  readonly updatedAt: Date;
 }
 
 /** A dispute of a payment, as its gateway told of it. */
@@ -517,41 +530,38 @@ export interface Dispute {
   readonly disputeId: string;
   /**
    * Disputed amount, in the cardholder's currency. Null if that currency is unknown. A
-   * decimal string.
+   * decimal string with the currency's decimals.
    */
   readonly amount: string | null;
   /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
   readonly currency: string | null;
   /** Status of the dispute. */
   readonly status: DisputeStatus;
-  /**
-   * Time of the first event about the dispute, by the gateway's clock. `YYYY-MM-DD
-   * HH:MM:SS` in UTC.
-   */
-  readonly createdAt: string;
-  /** Time of the event with its present status. `YYYY-MM-DD HH:MM:SS` in UTC. */
-  readonly updatedAt: string;
+  /** Time of the first event about the dispute, by the gateway's clock. In UTC. */
+  readonly createdAt: Date;
+  /** Time of the event with its present status. In UTC. */
+  readonly updatedAt: Date;
 }
 
 /** A change of a payment's status or refunded amount. */
 export interface PaymentChange {
   /** Status from then on. */
   readonly status: PaymentStatus;
-  /** Refunded part of the amount from then on, 0 if nothing was refunded. A decimal string. */
+  /**
+   * Refunded part of the amount from then on, 0 if nothing was refunded. A decimal string
+   * with the currency's decimals.
+   */
   readonly amountRefunded: string;
   /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
   readonly currency: string;
-  /** Time at which it became known here. `YYYY-MM-DD HH:MM:SS` in UTC. */
-  readonly since: string;
+  /** Time at which it became known here. In UTC. */
+  readonly since: Date;
   /** Where it came from. */
   readonly source: PaymentSource;
   /** The gateway's id of the event, for example `evt_…`. Null if it was none. */
   readonly eventId: string | null;
-  /**
-   * Time of the event by the gateway's clock. Null if it was none. `YYYY-MM-DD HH:MM:SS` in
-   * UTC.
-   */
-  readonly occurredAt: string | null;
+  /** Time of the event by the gateway's clock. Null if it was none. In UTC. */
+  readonly occurredAt: Date | null;
 }
 
 /** A refund of a card payment. */
@@ -566,7 +576,7 @@ export interface Refund {
   readonly env: Env;
   /** Gateway of the payment. */
   readonly gateway: Gateway;
-  /** Refunded amount. A decimal string. */
+  /** Refunded amount. A decimal string with the currency's decimals. */
   readonly amount: string;
   /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
   readonly currency: string;
@@ -583,10 +593,10 @@ export interface Refund {
   readonly gatewayRefundId: string | null;
   /** Why the refund failed, for example `charge_already_refunded`. Null if it did not. */
   readonly failureCode: string | null;
-  /** Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC. */
-  readonly createdAt: string;
-  /** Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC. */
-  readonly updatedAt: string;
+  /** Time of creation. In UTC. */
+  readonly createdAt: Date;
+  /** Time of the last change. In UTC. */
+  readonly updatedAt: Date;
   /** Pairs of strings from the request. Empty if there are none. */
   readonly metadata: Readonly<Record<string, string>>;
 }
@@ -597,7 +607,10 @@ export interface WalletTransaction {
   readonly transactionId: string;
   /** Direction of the transaction. */
   readonly type: TransactionType;
-  /** Amount of the transaction, greater than zero. A decimal string. */
+  /**
+   * Amount of the transaction, greater than zero. A decimal string with the currency's
+   * decimals.
+   */
   readonly amount: string;
   /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
   readonly currency: string;
@@ -610,11 +623,11 @@ export interface WalletTransaction {
    * wallet funding`.
    */
   readonly description: string | null;
-  /** Time of the transaction. `YYYY-MM-DD HH:MM:SS` in UTC. */
-  readonly createdAt: string;
+  /** Time of the transaction. In UTC. */
+  readonly createdAt: Date;
   /** Id of the wallet. */
   readonly walletId: string;
-  /** Balance after the transaction. A decimal string. */
+  /** Balance after the transaction. A decimal string with the currency's decimals. */
   readonly newBalance: string;
   /** Id of the card payment that the transaction belongs to, `PAY-…`. Null if there is none. */
   readonly paymentId: string | null;
@@ -636,12 +649,12 @@ export interface Receivable {
   readonly walletId: string;
   /** Environment of the wallet. */
   readonly env: Env;
-  /** Owed amount, greater than zero. A decimal string. */
+  /** Owed amount, greater than zero. A decimal string with the currency's decimals. */
   readonly amount: string;
   /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
   readonly currency: string;
-  /** Time since which the user has owed something. `YYYY-MM-DD HH:MM:SS` in UTC. */
-  readonly since: string;
+  /** Time since which the user has owed something. In UTC. */
+  readonly since: Date;
 }
 
 /** A hold: a part of a wallet's balance that only its capture can debit. */
@@ -650,26 +663,26 @@ export interface WalletHold {
   readonly holdId: string;
   /** Status of the hold. */
   readonly status: HoldStatus;
-  /** Held amount. A decimal string. */
+  /** Held amount. A decimal string with the currency's decimals. */
   readonly amount: string;
   /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
   readonly currency: string;
-  /** Part of it that was debited. Null unless captured. A decimal string. */
+  /**
+   * Part of it that was debited. Null unless captured. A decimal string with the currency's
+   * decimals.
+   */
   readonly capturedAmount: string | null;
   /** Description from the request. Null if there is none. */
   readonly description: string | null;
   /**
    * Time from which the hold cannot be captured. Its amount is available again a few
-   * seconds later. `YYYY-MM-DD HH:MM:SS` in UTC.
+   * seconds later. In UTC.
    */
-  readonly expiresAt: string;
-  /** Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC. */
-  readonly createdAt: string;
-  /**
-   * Time of the capture, release or expiry. Null while the hold is open. `YYYY-MM-DD
-   * HH:MM:SS` in UTC.
-   */
-  readonly closedAt: string | null;
+  readonly expiresAt: Date;
+  /** Time of creation. In UTC. */
+  readonly createdAt: Date;
+  /** Time of the capture, release or expiry. Null while the hold is open. In UTC. */
+  readonly closedAt: Date | null;
   /** Id of the debit, `WTX-…`. Null unless captured. */
   readonly transactionId: string | null;
   /** Id of the wallet. */
@@ -686,7 +699,7 @@ export interface WalletHold {
 export interface RecurringJob {
   /** Id of the job, for example `REC-123`. */
   readonly recurringId: string;
-  /** Amount of each charge. A decimal string. */
+  /** Amount of each charge. A decimal string with the currency's decimals. */
   readonly amount: string;
   /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
   readonly currency: string;
@@ -696,13 +709,10 @@ export interface RecurringJob {
   readonly intervalValue: number;
   /** Status of the job. */
   readonly status: RecurringStatus;
-  /** Time of the next charge or retry. Null if none is scheduled. `YYYY-MM-DD HH:MM:SS` in UTC. */
-  readonly nextRun: string | null;
-  /**
-   * Time of the last successful charge. Null before the first one. `YYYY-MM-DD HH:MM:SS` in
-   * UTC.
-   */
-  readonly lastRun: string | null;
+  /** Time of the next charge or retry. Null if none is scheduled. In UTC. */
+  readonly nextRun: Date | null;
+  /** Time of the last successful charge. Null before the first one. In UTC. */
+  readonly lastRun: Date | null;
   /** Number of successful charges. */
   readonly executedCycles: number;
   /** Description of the payments. Null if there is none. */
@@ -713,35 +723,29 @@ export interface RecurringJob {
   readonly source: RecurringSource | null;
   /** IANA time zone of the job, for example `America/Chicago`. */
   readonly timezone: string;
-  /**
-   * Last time at which the job may charge. Null if the job does not end. `YYYY-MM-DD
-   * HH:MM:SS` in UTC.
-   */
-  readonly endAt: string | null;
+  /** Last time at which the job may charge. Null if the job does not end. In UTC. */
+  readonly endAt: Date | null;
   /** Number of successful charges after which the job is completed. Null if there is no maximum. */
   readonly maxCycles: number | null;
   /** Handling of missed occurrences. */
   readonly catchUp: CatchUp;
   /** Environment of the job. */
   readonly env: Env;
-  /**
-   * Next occurrences of an active job, at most as many as `preview` in the request.
-   * `YYYY-MM-DD HH:MM:SS` in UTC.
-   */
-  readonly upcoming: readonly string[];
-  /** Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC. */
-  readonly createdAt: string;
-  /** Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC. */
-  readonly updatedAt: string;
-  /** Start of the calendar. `YYYY-MM-DD HH:MM:SS` in UTC. */
-  readonly startAt: string;
+  /** Next occurrences of an active job, at most as many as `preview` in the request. In UTC. */
+  readonly upcoming: readonly Date[];
+  /** Time of creation. In UTC. */
+  readonly createdAt: Date;
+  /** Time of the last change. In UTC. */
+  readonly updatedAt: Date;
+  /** Start of the calendar. In UTC. */
+  readonly startAt: Date;
   /** Why the job is paused. Null if it is not paused, or was paused before reasons were kept. */
   readonly pausedReason: PausedReason | null;
   /**
    * Since when the job is paused. Null if it is not paused, or was paused before that was
-   * kept. `YYYY-MM-DD HH:MM:SS` in UTC.
+   * kept. In UTC.
    */
-  readonly pausedAt: string | null;
+  readonly pausedAt: Date | null;
   /**
    * Days after the first attempt of a cycle on which it is retried if it was not charged:
    * the job's own, or its business's.
@@ -755,9 +759,12 @@ export interface RecurringJob {
 
 /** A cycle of a recurring job that began and has no final outcome yet. */
 export interface OpenCycle {
-  /** Scheduled time of the occurrence. `YYYY-MM-DD HH:MM:SS` in UTC. */
-  readonly occurrence: string;
-  /** Amount of the charge, as it was when the cycle began. A decimal string. */
+  /** Scheduled time of the occurrence. In UTC. */
+  readonly occurrence: Date;
+  /**
+   * Amount of the charge, as it was when the cycle began. A decimal string with the
+   * currency's decimals.
+   */
   readonly amount: string;
   /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
   readonly currency: string;
@@ -767,9 +774,9 @@ export interface OpenCycle {
   readonly attempt: number;
   /**
    * When the attempt is made. Null if it was made already: its outcome then decides the
-   * cycle. `YYYY-MM-DD HH:MM:SS` in UTC.
+   * cycle. In UTC.
    */
-  readonly nextAttemptAt: string | null;
+  readonly nextAttemptAt: Date | null;
   /** Id of the attempt's card payment, `PAY-…`. Null if there is none yet. */
   readonly paymentId: string | null;
   /** Status of that payment, for example `requires_action`. Null if there is none yet. */
@@ -784,14 +791,14 @@ export interface RecurringLog {
   readonly status: RecurringLogStatus;
   /** Human-readable message. */
   readonly message: string;
-  /** Time of the log entry. `YYYY-MM-DD HH:MM:SS` in UTC. */
-  readonly attemptedAt: string;
+  /** Time of the log entry. In UTC. */
+  readonly attemptedAt: Date;
   /** Id of the gateway's transaction or of the wallet transaction. Null if there is none. */
   readonly transactionId: string | null;
   /** Id of the job. */
   readonly recurringId: string;
-  /** Scheduled time of the occurrence. `YYYY-MM-DD HH:MM:SS` in UTC. */
-  readonly occurrence: string;
+  /** Scheduled time of the occurrence. In UTC. */
+  readonly occurrence: Date;
   /** Id of the user of the job. */
   readonly userId: string;
   /** Id of the card payment, `PAY-…`. Null if there is none. */
@@ -803,16 +810,141 @@ export interface RecurringLog {
   readonly attempt: number;
 }
 
+/** A webhook that a gateway sent, reduced to what it is about. */
+export interface GatewayEvent {
+  /** The gateway's id of the event, for example `evt_…`. */
+  readonly eventId: string;
+  /** Gateway that sent it. */
+  readonly gateway: Gateway;
+  /** Environment of the keys that it was signed for. */
+  readonly env: Env;
+  /** Type in the gateway's words, for example `payment_intent.succeeded`. */
+  readonly type: string;
+  /** State of the event. */
+  readonly state: GatewayEventState;
+  /** What it says. Null if nothing here depends on it. */
+  readonly change: GatewayEventChange | null;
+  /** Time at which it happened, as the gateway says. In UTC. */
+  readonly occurredAt: Date;
+  /** Time at which it was received. In UTC. */
+  readonly receivedAt: Date;
+  /**
+   * Time at which it was applied or put aside as ignored or contradicting. Null while it
+   * waits, and for events from before this was recorded. In UTC.
+   */
+  readonly processedAt: Date | null;
+  /** Id of the payment that it is about. Null if there is none here. */
+  readonly paymentId: string | null;
+  /** The gateway's id of the payment. Null if the event has none. */
+  readonly transactionId: string | null;
+  /**
+   * Id of the refund that it is about, if the refund was made with `refund_payment` and the
+   * event carries its id. Null otherwise.
+   */
+  readonly refundId: string | null;
+  /** The gateway's id of the refund that it is about. Null if it is about no single refund. */
+  readonly gatewayRefundId: string | null;
+  /** The gateway's id of the dispute that it is about. Null if it is about none. */
+  readonly disputeId: string | null;
+  /** Id of the saved card that it is about. Null if it is about none that is saved now. */
+  readonly cardId: string | null;
+}
+
+/** What was paid and refunded with cards on one day, through one gateway, in one currency. */
+export interface CardVolume {
+  /** The day in UTC, `YYYY-MM-DD`. */
+  readonly date: string;
+  /** The gateway. */
+  readonly gateway: Gateway;
+  /** Number of payments created on that day whose card was charged, whatever came after. */
+  readonly paymentCount: number;
+  /**
+   * Sum of these payments, without refunds taken off. A decimal string with the currency's
+   * decimals.
+   */
+  readonly paymentAmount: string;
+  /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
+  readonly currency: string;
+  /** Number of refunds created with `refund_payment` on that day that succeeded. */
+  readonly refundCount: number;
+  /** Sum of these refunds. A decimal string with the currency's decimals. */
+  readonly refundAmount: string;
+}
+
+/** What was credited to and debited from all wallets on one day, in one currency. */
+export interface WalletVolume {
+  /** The day in UTC, `YYYY-MM-DD`. */
+  readonly date: string;
+  /**
+   * Number of credits, for example of `fund_customer` and `add_wallet_funds`. A transfer is
+   * a debit of one wallet and a credit of another.
+   */
+  readonly creditCount: number;
+  /** Sum of the credits. A decimal string with the currency's decimals. */
+  readonly creditAmount: string;
+  /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
+  readonly currency: string;
+  /** Number of debits, for example of `charge_wallet`. */
+  readonly debitCount: number;
+  /** Sum of the debits. A decimal string with the currency's decimals. */
+  readonly debitAmount: string;
+}
+
+/** A change of one object. */
+export interface AuditEvent {
+  /** Id of the event, `AUD-…`. */
+  readonly eventId: string;
+  /** Position in the business's trail, from 1 without gaps. */
+  readonly sequence: number;
+  /** When the change was made. In UTC. */
+  readonly occurredAt: Date;
+  /** Who made it. */
+  readonly actor: AuditActor;
+  /** Id of the API key, name of the operator, or the gateway. Null if the actor has none. */
+  readonly actorId: string | null;
+  /**
+   * Action or internal method that was called, for example `charge_customer`. Null if the
+   * service made the change by itself.
+   */
+  readonly action: string | null;
+  /** Step of an action that has several, for example `payments.write_outcome`. */
+  readonly transition: string | null;
+  /** What was done. */
+  readonly change: AuditChange;
+  /** Kind of the object, for example `payments` or `users`. */
+  readonly subject: string;
+  /** Id of the object. Null if the change was of several objects of its kind. */
+  readonly subjectId: string | null;
+  /** The user that the object belongs to. Null if it belongs to none. */
+  readonly userId: string | null;
+  /** The payment that the object is, or belongs to. Null if there is none. */
+  readonly paymentId: string | null;
+  /** Id of the request, as in `X-Request-Id`. Null if there was none. */
+  readonly requestId: string | null;
+  /** Network address of the client. Null if it is not known, or was erased. */
+  readonly address: string | null;
+  /** Keyed hash of what the change before it wrote to the object. Null if it is the first. */
+  readonly beforeHash: string | null;
+  /** Keyed hash of what the change wrote. */
+  readonly afterHash: string;
+  /** Keyed hash of the event and of the one before it in the trail. */
+  readonly hash: string;
+}
+
 /** Response of `validate_business`. */
 export interface ValidateBusinessResult {
   /** The calling business. */
   readonly business: Business;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Response of `get_business_info`. */
 export interface GetBusinessInfoResult {
   /** The calling business. */
   readonly business: Business;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `register_business`. */
@@ -836,6 +968,8 @@ export interface RegisterBusinessResult {
   readonly domain: string;
   /** The new business. */
   readonly business: Business | null;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `modify_business`. */
@@ -854,6 +988,8 @@ export interface ModifyBusinessResult {
   readonly updatedFields: readonly string[];
   /** The business after the update. */
   readonly business: Business | null;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `change_api_key`. */
@@ -870,11 +1006,10 @@ export interface ChangeApiKeyResult {
   readonly businessId: string;
   /** New API key, 64 hexadecimal digits. Store it: no other response contains it. */
   readonly apiKey: string;
-  /**
-   * Time until which the previous key works. Null if it has stopped working. `YYYY-MM-DD
-   * HH:MM:SS` in UTC.
-   */
-  readonly previousKeyExpiresAt: string | null;
+  /** Time until which the previous key works. Null if it has stopped working. In UTC. */
+  readonly previousKeyExpiresAt: Date | null;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `create_api_key`. */
@@ -887,7 +1022,7 @@ export interface CreateApiKeyFields {
    * Time from which the key does not work, in the future. By default, it does not expire.
    * ISO 8601, in UTC unless it has an offset.
    */
-  readonly expiresAt?: string | undefined;
+  readonly expiresAt?: string | Date | undefined;
 }
 
 /** Response of `create_api_key`. */
@@ -898,6 +1033,8 @@ export interface CreateApiKeyResult {
   readonly apiKey: string;
   /** What is stored of the key. */
   readonly keyInfo: ApiKey;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Response of `list_api_keys`. */
@@ -906,6 +1043,8 @@ export interface ListApiKeysResult {
   readonly count: number;
   /** The keys. */
   readonly keys: readonly ApiKey[];
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `revoke_api_key`. */
@@ -920,6 +1059,8 @@ export interface RevokeApiKeyResult {
   readonly message: string;
   /** The key. */
   readonly keyInfo: ApiKey;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `add_stripe_credentials`. */
@@ -940,6 +1081,8 @@ export interface AddStripeCredentialsResult {
   readonly message: string;
   /** Environment of the credentials. */
   readonly env: Env;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `modify_stripe_credentials`. */
@@ -961,6 +1104,8 @@ export interface ModifyStripeCredentialsResult {
   readonly message: string;
   /** Environment of the credentials. */
   readonly env: Env;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `add_authorize_credentials`. */
@@ -981,6 +1126,8 @@ export interface AddAuthorizeCredentialsResult {
   readonly message: string;
   /** Environment of the credentials. */
   readonly env: Env;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `modify_authorize_credentials`. */
@@ -1001,6 +1148,8 @@ export interface ModifyAuthorizeCredentialsResult {
   readonly message: string;
   /** Environment of the credentials. */
   readonly env: Env;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `validate_user`. */
@@ -1016,6 +1165,8 @@ export interface ValidateUserFields {
 export interface ValidateUserResult {
   /** The user. */
   readonly user: User;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `get_user_info`. */
@@ -1031,6 +1182,8 @@ export interface GetUserInfoFields {
 export interface GetUserInfoResult {
   /** The user. */
   readonly user: User;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `get_all_users`. */
@@ -1040,12 +1193,12 @@ export interface GetAllUsersFields {
   /** Number of users on a page, 1 to 100. Defaults to 25. */
   readonly limit?: number | undefined;
   /** Only users created at or after this time. ISO 8601, in UTC unless it has an offset. */
-  readonly fromDate?: string | undefined;
+  readonly fromDate?: string | Date | undefined;
   /**
    * Only users created at or before this time. A date without a time includes that day. ISO
    * 8601, in UTC unless it has an offset.
    */
-  readonly toDate?: string | undefined;
+  readonly toDate?: string | Date | undefined;
   /**
    * `next_cursor` of a response to a request with the same filters, in place of `page`. New
    * users do not shift its pages. Must be the next_cursor of a response.
@@ -1072,6 +1225,8 @@ export interface GetAllUsersResult {
   readonly totalIsEstimate: boolean;
   /** `cursor` of the next page. Null on the last page. */
   readonly nextCursor: string | null;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `update_user`. */
@@ -1093,6 +1248,8 @@ export interface UpdateUserResult {
   readonly updatedFields: readonly string[];
   /** The user after the update. */
   readonly user: User | null;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `create_user`. */
@@ -1107,6 +1264,8 @@ export interface CreateUserResult {
   readonly user: User;
   /** The new user's wallet in the business's default environment. */
   readonly wallet: Wallet;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `suspend_user`. */
@@ -1124,6 +1283,8 @@ export interface SuspendUserResult {
   readonly message: string;
   /** The user. */
   readonly user: User;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `reactivate_user`. */
@@ -1141,6 +1302,8 @@ export interface ReactivateUserResult {
   readonly message: string;
   /** The user. */
   readonly user: User;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `get_stripe_public_key`. */
@@ -1155,6 +1318,8 @@ export interface GetStripePublicKeyResult {
   readonly env: Env;
   /** Publishable key (`pk_…`). It is not a secret. */
   readonly stripePublicKey: string;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `get_user_cards`. */
@@ -1172,6 +1337,8 @@ export interface GetUserCardsFields {
 export interface GetUserCardsResult {
   /** The cards, newest first. */
   readonly cards: readonly Card[];
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `get_user_primary_card`. */
@@ -1191,6 +1358,8 @@ export interface GetUserPrimaryCardFields {
 export interface GetUserPrimaryCardResult {
   /** The primary card. */
   readonly card: Card;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `create_stripe_customer`. */
@@ -1231,6 +1400,8 @@ export interface CreateStripeCustomerResult {
   readonly customerId: string;
   /** The saved card. */
   readonly card: Card;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `create_authorize_customer`. */
@@ -1271,6 +1442,8 @@ export interface CreateAuthorizeCustomerResult {
   readonly paymentProfileId: string;
   /** The saved card. */
   readonly card: Card | null;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `set_primary_card`. */
@@ -1288,6 +1461,8 @@ export interface SetPrimaryCardFields {
 export interface SetPrimaryCardResult {
   /** The card, which is primary now. */
   readonly card: Card;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `remove_card`. */
@@ -1302,6 +1477,8 @@ export interface RemoveCardResult {
   readonly card: Card;
   /** The user's primary card at that gateway and in that environment from now on. */
   readonly primaryCard: Card | null;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `update_card`. */
@@ -1337,6 +1514,8 @@ export interface UpdateCardFields {
 export interface UpdateCardResult {
   /** The card after the change. The billing address is stored at the gateway only. */
   readonly card: Card;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `import_customer`. */
@@ -1367,6 +1546,8 @@ export interface ImportCustomerResult {
    * type of payment method, for example a bank account, is no card.
    */
   readonly cards: readonly Card[];
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `charge_customer`. */
@@ -1410,7 +1591,7 @@ export interface ChargeCustomerFields {
 export interface ChargeCustomerResult {
   /** The gateway's id of the payment, for example `pi_…`. */
   readonly transactionId: string;
-  /** Charged amount, or authorized amount. A decimal string. */
+  /** Charged amount, or authorized amount. A decimal string with the currency's decimals. */
   readonly amount: string;
   /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
   readonly currency: string;
@@ -1422,6 +1603,8 @@ export interface ChargeCustomerResult {
   readonly env: Env | null;
   /** Gateway that charged the card. */
   readonly gateway: Gateway | null;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `fund_customer`. */
@@ -1470,12 +1653,14 @@ export interface FundCustomerResult {
   readonly env: Env | null;
   /** Gateway that charged the card. */
   readonly gateway: Gateway | null;
-  /** Charged and credited amount. A decimal string. */
+  /** Charged and credited amount. A decimal string with the currency's decimals. */
   readonly amount: string | null;
   /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
   readonly currency: string | null;
   /** Status of the payment. */
   readonly status: PaymentStatus | null;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `get_payment_records`. */
@@ -1485,12 +1670,12 @@ export interface GetPaymentRecordsFields {
   /** Number of payments on a page, 1 to 100. Defaults to 25. */
   readonly limit?: number | undefined;
   /** Only payments created at or after this time. ISO 8601, in UTC unless it has an offset. */
-  readonly fromDate?: string | undefined;
+  readonly fromDate?: string | Date | undefined;
   /**
    * Only payments created at or before this time. A date without a time includes that day.
    * ISO 8601, in UTC unless it has an offset.
    */
-  readonly toDate?: string | undefined;
+  readonly toDate?: string | Date | undefined;
   /** Only payments of this user. Must be 1 to 64 printable characters without spaces. */
   readonly userId?: string | undefined;
   /** Only payments with this status. */
@@ -1525,6 +1710,8 @@ export interface GetPaymentRecordsResult {
   readonly totalIsEstimate: boolean;
   /** `cursor` of the next page. Null on the last page. */
   readonly nextCursor: string | null;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `get_payment`. */
@@ -1560,6 +1747,8 @@ export interface GetPaymentResult {
   readonly history: readonly PaymentChange[];
   /** Refunds that were made with `refund_payment`, oldest first, also those that wait or failed. */
   readonly refunds: readonly Refund[];
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `capture_payment`. */
@@ -1586,6 +1775,8 @@ export interface CapturePaymentFields {
 export interface CapturePaymentResult {
   /** The captured payment. */
   readonly payment: Payment;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `void_payment`. */
@@ -1607,6 +1798,8 @@ export interface VoidPaymentFields {
 export interface VoidPaymentResult {
   /** The voided payment. */
   readonly payment: Payment;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `refund_payment`. */
@@ -1655,6 +1848,8 @@ export interface RefundPaymentFields {
 export interface RefundPaymentResult {
   /** The refund. Its status is `succeeded` or `pending`. */
   readonly refund: Refund;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `list_refunds`. */
@@ -1664,12 +1859,12 @@ export interface ListRefundsFields {
   /** Number of refunds on a page, 1 to 100. Defaults to 25. */
   readonly limit?: number | undefined;
   /** Only refunds created at or after this time. ISO 8601, in UTC unless it has an offset. */
-  readonly fromDate?: string | undefined;
+  readonly fromDate?: string | Date | undefined;
   /**
    * Only refunds created at or before this time. A date without a time includes that day.
    * ISO 8601, in UTC unless it has an offset.
    */
-  readonly toDate?: string | undefined;
+  readonly toDate?: string | Date | undefined;
   /** Only refunds of this payment. Must be 1 to 64 printable characters without spaces. */
   readonly paymentId?: string | undefined;
   /** Only refunds of this user's payments. Must be 1 to 64 printable characters without spaces. */
@@ -1704,6 +1899,8 @@ export interface ListRefundsResult {
   readonly totalIsEstimate: boolean;
   /** `cursor` of the next page. Null on the last page. */
   readonly nextCursor: string | null;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `get_user_wallet`. */
@@ -1720,7 +1917,7 @@ export interface GetUserWalletFields {
    * transaction before it. A date without a time means the end of that day. Defaults to
    * now. ISO 8601, in UTC unless it has an offset.
    */
-  readonly asOf?: string | undefined;
+  readonly asOf?: string | Date | undefined;
 }
 
 /** Response of `get_user_wallet`. */
@@ -1729,11 +1926,13 @@ export interface GetUserWalletResult {
   readonly wallet: Wallet;
   /**
    * What the user owes the business for reversed fundings of this wallet, 0 if nothing. A
-   * decimal string.
+   * decimal string with the currency's decimals.
    */
   readonly receivable: string;
   /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
   readonly currency: string;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `get_wallet_history`. */
@@ -1750,12 +1949,12 @@ export interface GetWalletHistoryFields {
   /** Number of transactions on a page, 1 to 100. Defaults to 25. */
   readonly limit?: number | undefined;
   /** Only transactions at or after this time. ISO 8601, in UTC unless it has an offset. */
-  readonly fromDate?: string | undefined;
+  readonly fromDate?: string | Date | undefined;
   /**
    * Only transactions at or before this time. A date without a time includes that day. ISO
    * 8601, in UTC unless it has an offset.
    */
-  readonly toDate?: string | undefined;
+  readonly toDate?: string | Date | undefined;
   /**
    * `next_cursor` of a response to a request with the same filters, in place of `page`. New
    * transactions do not shift its pages. Must be the next_cursor of a response.
@@ -1775,6 +1974,8 @@ export interface GetWalletHistoryResult {
   readonly totalIsEstimate: boolean;
   /** `cursor` of the next page. Null on the last page. */
   readonly nextCursor: string | null;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `charge_wallet`. */
@@ -1801,7 +2002,7 @@ export interface ChargeWalletFields {
 export interface ChargeWalletResult {
   /** Id of the wallet. */
   readonly walletId: string;
-  /** Balance after the debit. A decimal string. */
+  /** Balance after the debit. A decimal string with the currency's decimals. */
   readonly newBalance: string;
   /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
   readonly currency: string;
@@ -1819,10 +2020,12 @@ export interface ChargeWalletResult {
   readonly env: Env | null;
   /** Id of the user who owns the wallet. */
   readonly userId: string | null;
-  /** Debited amount. A decimal string. */
+  /** Debited amount. A decimal string with the currency's decimals. */
   readonly amount: string | null;
   /** Description from the request. Null if there is none. */
   readonly description: string | null;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `add_wallet_funds`. */
@@ -1849,7 +2052,7 @@ export interface AddWalletFundsFields {
 export interface AddWalletFundsResult {
   /** Id of the wallet. */
   readonly walletId: string;
-  /** Balance after the credit. A decimal string. */
+  /** Balance after the credit. A decimal string with the currency's decimals. */
   readonly newBalance: string;
   /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
   readonly currency: string;
@@ -1867,10 +2070,12 @@ export interface AddWalletFundsResult {
   readonly env: Env | null;
   /** Id of the user who owns the wallet. */
   readonly userId: string | null;
-  /** Credited amount. A decimal string. */
+  /** Credited amount. A decimal string with the currency's decimals. */
   readonly amount: string | null;
   /** Description from the request. Null if there is none. */
   readonly description: string | null;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `list_receivables`. */
@@ -1887,12 +2092,12 @@ export interface ListReceivablesFields {
    * Only users who have owed something since this time or later. ISO 8601, in UTC unless it
    * has an offset.
    */
-  readonly fromDate?: string | undefined;
+  readonly fromDate?: string | Date | undefined;
   /**
    * Only users who have owed something since this time or earlier. A date without a time
    * includes that day. ISO 8601, in UTC unless it has an offset.
    */
-  readonly toDate?: string | undefined;
+  readonly toDate?: string | Date | undefined;
   /**
    * `next_cursor` of a response to a request with the same filters, in place of `page`. New
    * receivables do not shift its pages. Must be the next_cursor of a response.
@@ -1912,6 +2117,8 @@ export interface ListReceivablesResult {
   readonly totalIsEstimate: boolean;
   /** `cursor` of the next page. Null on the last page. */
   readonly nextCursor: string | null;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `settle_receivable`. */
@@ -1945,14 +2152,16 @@ export interface SettleReceivableResult {
   readonly env: Env;
   /** Id of the wallet's transaction, `WTX-…`. */
   readonly transactionId: string;
-  /** Settled amount. A decimal string. */
+  /** Settled amount. A decimal string with the currency's decimals. */
   readonly amount: string;
   /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
   readonly currency: string;
-  /** Balance after the settlement. A decimal string. */
+  /** Balance after the settlement. A decimal string with the currency's decimals. */
   readonly newBalance: string;
-  /** What the user still owes, 0 if nothing. A decimal string. */
+  /** What the user still owes, 0 if nothing. A decimal string with the currency's decimals. */
   readonly receivable: string;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `transfer_wallet`. */
@@ -1986,7 +2195,7 @@ export interface TransferWalletResult {
   readonly transferId: string;
   /** Human-readable message. */
   readonly message: string;
-  /** Transferred amount. A decimal string. */
+  /** Transferred amount. A decimal string with the currency's decimals. */
   readonly amount: string;
   /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
   readonly currency: string;
@@ -2000,7 +2209,10 @@ export interface TransferWalletResult {
   readonly fromWalletId: string;
   /** Id of the debit, `WTX-…`. */
   readonly fromTransactionId: string;
-  /** Balance of the debited wallet after the transfer. A decimal string. */
+  /**
+   * Balance of the debited wallet after the transfer. A decimal string with the currency's
+   * decimals.
+   */
   readonly fromNewBalance: string;
   /** Id of the user whose wallet was credited. */
   readonly toUserId: string;
@@ -2008,8 +2220,13 @@ export interface TransferWalletResult {
   readonly toWalletId: string;
   /** Id of the credit, `WTX-…`. */
   readonly toTransactionId: string;
-  /** Balance of the credited wallet after the transfer. A decimal string. */
+  /**
+   * Balance of the credited wallet after the transfer. A decimal string with the currency's
+   * decimals.
+   */
   readonly toNewBalance: string;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `hold_wallet`. */
@@ -2051,6 +2268,8 @@ export interface HoldWalletResult {
   readonly hold: WalletHold;
   /** The wallet after it. */
   readonly wallet: Wallet;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `capture_hold`. */
@@ -2076,6 +2295,8 @@ export interface CaptureHoldResult {
   readonly hold: WalletHold;
   /** The wallet after the debit. */
   readonly wallet: Wallet;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `release_hold`. */
@@ -2092,6 +2313,8 @@ export interface ReleaseHoldResult {
   readonly hold: WalletHold;
   /** The wallet after it. */
   readonly wallet: Wallet;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `list_holds`. */
@@ -2105,12 +2328,12 @@ export interface ListHoldsFields {
   /** Number of holds on a page, 1 to 100. Defaults to 25. */
   readonly limit?: number | undefined;
   /** Only holds created at or after this time. ISO 8601, in UTC unless it has an offset. */
-  readonly fromDate?: string | undefined;
+  readonly fromDate?: string | Date | undefined;
   /**
    * Only holds created at or before this time. A date without a time includes that day. ISO
    * 8601, in UTC unless it has an offset.
    */
-  readonly toDate?: string | undefined;
+  readonly toDate?: string | Date | undefined;
   /** Environment. Defaults to the business's default environment. */
   readonly env?: Env | undefined;
   /**
@@ -2139,6 +2362,8 @@ export interface ListHoldsResult {
   readonly totalIsEstimate: boolean;
   /** `cursor` of the next page. Null on the last page. */
   readonly nextCursor: string | null;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `create_recurring`. */
@@ -2231,17 +2456,16 @@ export interface CreateRecurringResult {
   readonly message: string;
   /** Id of the job, `REC-…`. */
   readonly recurringId: string;
-  /** Time of the first charge. `YYYY-MM-DD HH:MM:SS` in UTC. */
-  readonly nextRun: string;
+  /** Time of the first charge. In UTC. */
+  readonly nextRun: Date;
   /** IANA time zone of the job. */
   readonly timezone: string;
-  /**
-   * Next occurrences, at most as many as `preview` in the request. `YYYY-MM-DD HH:MM:SS` in
-   * UTC.
-   */
-  readonly upcoming: readonly string[];
+  /** Next occurrences, at most as many as `preview` in the request. In UTC. */
+  readonly upcoming: readonly Date[];
   /** The new job. */
   readonly recurring: RecurringJob | null;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `update_recurring`. */
@@ -2321,6 +2545,8 @@ export interface UpdateRecurringResult {
   readonly message: string;
   /** The job after the update. */
   readonly recurring: RecurringJob | null;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `pause_recurring`. */
@@ -2338,6 +2564,8 @@ export interface PauseRecurringResult {
   readonly message: string;
   /** The paused job. */
   readonly recurring: RecurringJob | null;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `resume_recurring`. */
@@ -2352,6 +2580,8 @@ export interface ResumeRecurringResult {
   readonly message: string;
   /** The resumed job. */
   readonly recurring: RecurringJob | null;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `cancel_recurring`. */
@@ -2369,6 +2599,8 @@ export interface CancelRecurringResult {
   readonly message: string;
   /** The cancelled job. */
   readonly recurring: RecurringJob | null;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `list_recurring`. */
@@ -2382,12 +2614,12 @@ export interface ListRecurringFields {
   /** Number of jobs on a page, 1 to 100. Defaults to 25. */
   readonly limit?: number | undefined;
   /** Only jobs created at or after this time. ISO 8601, in UTC unless it has an offset. */
-  readonly fromDate?: string | undefined;
+  readonly fromDate?: string | Date | undefined;
   /**
    * Only jobs created at or before this time. A date without a time includes that day. ISO
    * 8601, in UTC unless it has an offset.
    */
-  readonly toDate?: string | undefined;
+  readonly toDate?: string | Date | undefined;
   /** Environment. Defaults to the business's default environment. */
   readonly env?: Env | undefined;
   /** Number of upcoming occurrences to return with each job, 0 to 24. Defaults to 0. */
@@ -2418,6 +2650,8 @@ export interface ListRecurringResult {
   readonly totalIsEstimate: boolean;
   /** `cursor` of the next page. Null on the last page. */
   readonly nextCursor: string | null;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `get_recurring`. */
@@ -2441,6 +2675,8 @@ export interface GetRecurringResult {
   readonly openCycle: OpenCycle | null;
   /** The last log entries, newest first, at most ten. */
   readonly logs: readonly RecurringLog[];
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `retry_recurring`. */
@@ -2457,6 +2693,8 @@ export interface RetryRecurringResult {
   readonly log: RecurringLog;
   /** The job after the charge. */
   readonly recurring: RecurringJob;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `skip_next`. */
@@ -2469,10 +2707,12 @@ export interface SkipNextFields {
 export interface SkipNextResult {
   /** Human-readable message. */
   readonly message: string;
-  /** Time of the occurrence that is skipped. `YYYY-MM-DD HH:MM:SS` in UTC. */
-  readonly skipped: string;
+  /** Time of the occurrence that is skipped. In UTC. */
+  readonly skipped: Date;
   /** The job after that. It is completed if it has no further occurrence. */
   readonly recurring: RecurringJob;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }
 
 /** Fields of `get_recurring_logs`. */
@@ -2488,12 +2728,12 @@ export interface GetRecurringLogsFields {
   /** Number of log entries on a page, 1 to 100. Defaults to 25. */
   readonly limit?: number | undefined;
   /** Only log entries at or after this time. ISO 8601, in UTC unless it has an offset. */
-  readonly fromDate?: string | undefined;
+  readonly fromDate?: string | Date | undefined;
   /**
    * Only log entries at or before this time. A date without a time includes that day. ISO
    * 8601, in UTC unless it has an offset.
    */
-  readonly toDate?: string | undefined;
+  readonly toDate?: string | Date | undefined;
   /**
    * `next_cursor` of a response to a request with the same filters, in place of `page`. New
    * log entries do not shift its pages. Must be the next_cursor of a response.
@@ -2513,4 +2753,134 @@ export interface GetRecurringLogsResult {
   readonly totalIsEstimate: boolean;
   /** `cursor` of the next page. Null on the last page. */
   readonly nextCursor: string | null;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
+}
+
+/** Fields of `list_gateway_events`. */
+export interface ListGatewayEventsFields {
+  /** Page number, from 1. Defaults to 1. Must be between 1 and 1000000. */
+  readonly page?: number | undefined;
+  /** Number of events on a page, 1 to 100. Defaults to 25. */
+  readonly limit?: number | undefined;
+  /** Only events received at or after this time. ISO 8601, in UTC unless it has an offset. */
+  readonly fromDate?: string | Date | undefined;
+  /**
+   * Only events received at or before this time. A date without a time includes that day.
+   * ISO 8601, in UTC unless it has an offset.
+   */
+  readonly toDate?: string | Date | undefined;
+  /** Only events about this payment. Must be 1 to 64 printable characters without spaces. */
+  readonly paymentId?: string | undefined;
+  /** Only events in this state. */
+  readonly state?: GatewayEventState | undefined;
+  /** Only events of this gateway. */
+  readonly gateway?: Gateway | undefined;
+  /** Environment. Defaults to the business's default environment. */
+  readonly env?: Env | undefined;
+  /**
+   * `next_cursor` of a response to a request with the same filters, in place of `page`. New
+   * events do not shift its pages. Must be the next_cursor of a response.
+   */
+  readonly cursor?: string | undefined;
+}
+
+/** Response of `list_gateway_events`. */
+export interface ListGatewayEventsResult {
+  /** Number of events on this page. */
+  readonly count: number;
+  /** Number of events on all pages. */
+  readonly total: number;
+  /** The events of this page. */
+  readonly events: readonly GatewayEvent[];
+  /** Whether `total` is an estimate, because there are more than 10,000 events. */
+  readonly totalIsEstimate: boolean;
+  /** `cursor` of the next page. Null on the last page. */
+  readonly nextCursor: string | null;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
+}
+
+/** Fields of `get_volumes`. */
+export interface GetVolumesFields {
+  /**
+   * The first day, by its date in UTC. Defaults to 29 days before the last. ISO 8601, in
+   * UTC unless it has an offset.
+   */
+  readonly fromDate?: string | Date | undefined;
+  /**
+   * The last day, at most 91 days after the first. Defaults to today. ISO 8601, in UTC
+   * unless it has an offset.
+   */
+  readonly toDate?: string | Date | undefined;
+  /** Environment. Defaults to the business's default environment. */
+  readonly env?: Env | undefined;
+}
+
+/** Response of `get_volumes`. */
+export interface GetVolumesResult {
+  /** The environment. */
+  readonly env: Env;
+  /** The first day, `YYYY-MM-DD`. */
+  readonly fromDate: string;
+  /** The last day, `YYYY-MM-DD`. */
+  readonly toDate: string;
+  /** Card payments and refunds, oldest day first, then by gateway and currency. */
+  readonly cardVolumes: readonly CardVolume[];
+  /** Credits and debits of wallets, oldest day first, then by currency. */
+  readonly walletVolumes: readonly WalletVolume[];
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
+}
+
+/** Fields of `list_audit_events`. */
+export interface ListAuditEventsFields {
+  /**
+   * Only changes of what belongs to this user. Must be 1 to 64 printable characters without
+   * spaces.
+   */
+  readonly userId?: string | undefined;
+  /**
+   * Only changes of this payment and of what belongs to it. Must be 1 to 64 printable
+   * characters without spaces.
+   */
+  readonly paymentId?: string | undefined;
+  /**
+   * Only changes by this action, for example `charge_customer`. The filter is `by_action`,
+   * because `action` is the name of this request's own action. Must be the name of an
+   * action, for example charge_customer.
+   */
+  readonly byAction?: string | undefined;
+  /** Page number, from 1. Defaults to 1. Must be between 1 and 1000000. */
+  readonly page?: number | undefined;
+  /** Number of events on a page, 1 to 100. Defaults to 25. */
+  readonly limit?: number | undefined;
+  /** Only events at or after this time. ISO 8601, in UTC unless it has an offset. */
+  readonly fromDate?: string | Date | undefined;
+  /**
+   * Only events at or before this time. A date without a time includes that day. ISO 8601,
+   * in UTC unless it has an offset.
+   */
+  readonly toDate?: string | Date | undefined;
+  /**
+   * `next_cursor` of a response to a request with the same filters, in place of `page`. New
+   * events do not shift its pages. Must be the next_cursor of a response.
+   */
+  readonly cursor?: string | undefined;
+}
+
+/** Response of `list_audit_events`. */
+export interface ListAuditEventsResult {
+  /** Number of events on this page. */
+  readonly count: number;
+  /** Number of events on all pages. */
+  readonly total: number;
+  /** The events of this page. */
+  readonly events: readonly AuditEvent[];
+  /** Whether `total` is an estimate, because there are more than 10,000 events. */
+  readonly totalIsEstimate: boolean;
+  /** `cursor` of the next page. Null on the last page. */
+  readonly nextCursor: string | null;
+  /** Id of the request, to quote to support. */
+  readonly requestId: string;
 }

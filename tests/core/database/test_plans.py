@@ -26,6 +26,8 @@ EVENTS = 20
 SMALL = {
     "alembic_version",
     "api_keys",
+    "audit_chains",
+    "audit_pending",
     "authorize_credentials",
     "businesses",
     "keyring_canaries",
@@ -34,7 +36,7 @@ SMALL = {
     "test_clocks",
 }
 """Tables with few rows of a business."""
-FINDING = ("_id", "key", "look_at", "due_at", "expires_at", "set_aside_at")
+FINDING = ("_id", "sequence", "key", "look_at", "due_at", "expires_at", "set_aside_at")
 """What a condition names, besides the business, that finds few rows."""
 
 Executed = dict[str, Sequence[Any]]

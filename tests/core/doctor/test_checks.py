@@ -13,7 +13,7 @@ from sqlalchemy.engine import make_url
 from core.database.schema import postings, wallets
 from core.database.transactions import Database, DatabaseUnavailableError
 from core.doctor import store
-from core.doctor.checks import CHECKS, CLOCK
+from core.doctor.checks import AUDIT, CHECKS, CLOCK
 from core.doctor.rules import Examination, Verdict
 from core.doctor.service import DoctorService
 from core.errors import Refusal
@@ -77,8 +77,8 @@ async def test_consistent_books_break_no_check(books: str) -> None:
 
 
 async def test_every_check_has_a_case_that_breaks_it() -> None:
-    assert {case.check for case in CASES} | {CLOCK.name} == {
-        check.name for check in (*CHECKS, CLOCK)
+    assert {case.check for case in CASES} | {CLOCK.name, AUDIT.name} == {
+        check.name for check in (*CHECKS, AUDIT, CLOCK)
     }
 
 

@@ -6,6 +6,8 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
+use Nivisco\Values;
+
 /** What was paid and refunded with cards on one day, through one gateway, in one currency. */
 final class CardVolume
 {
@@ -22,7 +24,10 @@ final class CardVolume
     /** Number of payments created on that day whose card was charged, whatever came after. */
     public int $paymentCount;
 
-    /** Sum of these payments, without refunds taken off. A decimal string. */
+    /**
+     * Sum of these payments, without refunds taken off. A decimal string with the
+     * currency's decimals.
+     */
     public string $paymentAmount;
 
     /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
@@ -31,7 +36,7 @@ final class CardVolume
     /** Number of refunds created with `refund_payment` on that day that succeeded. */
     public int $refundCount;
 
-    /** Sum of these refunds. A decimal string. */
+    /** Sum of these refunds. A decimal string with the currency's decimals. */
     public string $refundAmount;
 
     /**
@@ -47,10 +52,10 @@ final class CardVolume
         $read->date = $body['date'];
         $read->gateway = $body['gateway'];
         $read->paymentCount = (int) $body['payment_count'];
-        $read->paymentAmount = $body['payment_amount'];
+        $read->paymentAmount = Values::amount($body, 'payment_amount');
         $read->currency = $body['currency'];
         $read->refundCount = (int) $body['refund_count'];
-        $read->refundAmount = $body['refund_amount'];
+        $read->refundAmount = Values::amount($body, 'refund_amount');
         return $read;
     }
 }

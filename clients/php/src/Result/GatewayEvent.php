@@ -6,6 +6,8 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
+use Nivisco\Values;
+
 /** A webhook that a gateway sent, reduced to what it is about. */
 final class GatewayEvent
 {
@@ -43,17 +45,17 @@ final class GatewayEvent
      */
     public ?string $change;
 
-    /** Time at which it happened, as the gateway says. `YYYY-MM-DD HH:MM:SS` in UTC. */
-    public string $occurredAt;
+    /** Time at which it happened, as the gateway says. In UTC. */
+    public \DateTimeImmutable $occurredAt;
 
-    /** Time at which it was received. `YYYY-MM-DD HH:MM:SS` in UTC. */
-    public string $receivedAt;
+    /** Time at which it was received. In UTC. */
+    public \DateTimeImmutable $receivedAt;
 
     /**
      * Time at which it was applied or put aside as ignored or contradicting. Null while it
-     * waits, and for events from before this was recorded. `YYYY-MM-DD HH:MM:SS` in UTC.
+     * waits, and for events from before this was recorded. In UTC.
      */
-    public ?string $processedAt;
+    public ?\DateTimeImmutable $processedAt;
 
     /** Id of the payment that it is about. Null if there is none here. */
     public ?string $paymentId;
@@ -92,9 +94,9 @@ final class GatewayEvent
         $read->type = $body['type'];
         $read->state = $body['state'];
         $read->change = $body['change'];
-        $read->occurredAt = $body['occurred_at'];
-        $read->receivedAt = $body['received_at'];
-        $read->processedAt = $body['processed_at'];
+        $read->occurredAt = Values::moment($body['occurred_at']);
+        $read->receivedAt = Values::moment($body['received_at']);
+        $read->processedAt = $body['processed_at'] === null ? null : Values::moment($body['processed_at']);
         $read->paymentId = $body['payment_id'];
         $read->transactionId = $body['transaction_id'];
         $read->refundId = $body['refund_id'];

@@ -36,6 +36,9 @@ final class GetVolumesResult
      */
     public array $walletVolumes;
 
+    /** Id of the request, to quote to support. */
+    public string $requestId;
+
     /**
      * Reads it from a response.
      *
@@ -51,6 +54,7 @@ final class GetVolumesResult
         $read->toDate = $body['to_date'];
         $read->cardVolumes = array_map([CardVolume::class, 'fromJson'], $body['card_volumes']);
         $read->walletVolumes = array_map([WalletVolume::class, 'fromJson'], $body['wallet_volumes']);
+        $read->requestId = $body['request_id'];
         return $read;
     }
 }

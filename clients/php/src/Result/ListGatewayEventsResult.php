@@ -28,6 +28,9 @@ final class ListGatewayEventsResult
     /** `cursor` of the next page. Null on the last page. */
     public ?string $nextCursor;
 
+    /** Id of the request, to quote to support. */
+    public string $requestId;
+
     /**
      * Reads it from a response.
      *
@@ -43,6 +46,7 @@ final class ListGatewayEventsResult
         $read->events = array_map([GatewayEvent::class, 'fromJson'], $body['events']);
         $read->totalIsEstimate = $body['total_is_estimate'];
         $read->nextCursor = $body['next_cursor'];
+        $read->requestId = $body['request_id'];
         return $read;
     }
 }

@@ -6,6 +6,8 @@ declare(strict_types=1);
 
 namespace Nivisco\Result;
 
+use Nivisco\Values;
+
 /** What was credited to and debited from all wallets on one day, in one currency. */
 final class WalletVolume
 {
@@ -18,7 +20,7 @@ final class WalletVolume
      */
     public int $creditCount;
 
-    /** Sum of the credits. A decimal string. */
+    /** Sum of the credits. A decimal string with the currency's decimals. */
     public string $creditAmount;
 
     /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
@@ -27,7 +29,7 @@ final class WalletVolume
     /** Number of debits, for example of `charge_wallet`. */
     public int $debitCount;
 
-    /** Sum of the debits. A decimal string. */
+    /** Sum of the debits. A decimal string with the currency's decimals. */
     public string $debitAmount;
 
     /**
@@ -42,10 +44,10 @@ final class WalletVolume
         $read = new self();
         $read->date = $body['date'];
         $read->creditCount = (int) $body['credit_count'];
-        $read->creditAmount = $body['credit_amount'];
+        $read->creditAmount = Values::amount($body, 'credit_amount');
         $read->currency = $body['currency'];
         $read->debitCount = (int) $body['debit_count'];
-        $read->debitAmount = $body['debit_amount'];
+        $read->debitAmount = Values::amount($body, 'debit_amount');
         return $read;
     }
 }

@@ -2,12 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 from typing import Any, Final, Literal
 
+from ._values import amount, moment
+
 Amount = str | Decimal
 """An exact amount of money, `"25.50"` or `Decimal("25.50")`; never a float."""
+
+Time = str | date | datetime
+"""A time: ISO 8601, a `datetime` with a zone, or a `date`."""
 
 
 class Clear(Enum):
@@ -104,6 +110,10 @@ GatewayEventChange = Literal[
     "card_set_up",
 ]
 
+AuditActor = Literal["api_key", "operator", "scheduler", "gateway", "core"]
+
+AuditChange = Literal["created", "updated", "deleted"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Business:
@@ -117,10 +127,10 @@ class Business:
     """Email address of the business, at its domain."""
     domain: str
     """Internet domain of the business, for example `northwindcoffee.com`. It never changes."""
-    created_at: str
-    """Time of registration. `YYYY-MM-DD HH:MM:SS` in UTC."""
-    updated_at: str
-    """Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    created_at: datetime
+    """Time of registration. In UTC."""
+    updated_at: datetime
+    """Time of the last change. In UTC."""
     active: bool
     """Whether the business is active. The credentials of an inactive business are rejected."""
     default_env: Env
@@ -134,10 +144,9 @@ class Business:
     max_failed_cycles: int
     """Number of failed cycles in a row that pauses a recurring job without a number of its
     own."""
-    suspended_at: str | None
+    suspended_at: datetime | None
     """Time since which the business is suspended: it can read, refund, and end what it began,
-    and its users are not charged. Null if it is not suspended. `YYYY-MM-DD HH:MM:SS` in
-    UTC."""
+    and its users are not charged. Null if it is not suspended. In UTC."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Business":
@@ -147,14 +156,14 @@ class Business:
             name=body["name"],
             email=body["email"],
             domain=body["domain"],
-            created_at=body["created_at"],
-            updated_at=body["updated_at"],
+            created_at=moment(body["created_at"]),
+            updated_at=moment(body["updated_at"]),
             active=body["active"],
             default_env=body["default_env"],
             settle_receivables=body["settle_receivables"],
             retry_days=tuple(body["retry_days"]),
             max_failed_cycles=body["max_failed_cycles"],
-            suspended_at=body["suspended_at"],
+            suspended_at=None if body["suspended_at"] is None else moment(body["suspended_at"]),
         )
 
 
@@ -212,20 +221,17 @@ class ApiKey:
     """What the key is allowed to do."""
     last4: str | None
     """Last four digits of the key. Null for keys that are older than this field."""
-    created_at: str
-    """Time of creation. For the default key, the time of its last replacement. `YYYY-MM-DD
-    HH:MM:SS` in UTC."""
-    last_used_at: str | None
-    """Time of the last use, at most about a minute late. Null if the key was not used.
-    `YYYY-MM-DD HH:MM:SS` in UTC."""
-    expires_at: str | None
-    """Time from which the key does not work. Null if it does not expire. `YYYY-MM-DD HH:MM:SS`
-    in UTC."""
-    revoked_at: str | None
-    """Time of revocation. Null if the key is not revoked. `YYYY-MM-DD HH:MM:SS` in UTC."""
-    replaced_at: str | None
+    created_at: datetime
+    """Time of creation. For the default key, the time of its last replacement. In UTC."""
+    last_used_at: datetime | None
+    """Time of the last use, at most about a minute late. Null if the key was not used. In UTC."""
+    expires_at: datetime | None
+    """Time from which the key does not work. Null if it does not expire. In UTC."""
+    revoked_at: datetime | None
+    """Time of revocation. Null if the key is not revoked. In UTC."""
+    replaced_at: datetime | None
     """Time at which `change_api_key` replaced the key, which works until `expires_at`. Null if
-    it was not replaced. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    it was not replaced. In UTC."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ApiKey":
@@ -235,11 +241,11 @@ class ApiKey:
             name=body["name"],
             scopes=tuple(body["scopes"]),
             last4=body["last4"],
-            created_at=body["created_at"],
-            last_used_at=body["last_used_at"],
-            expires_at=body["expires_at"],
-            revoked_at=body["revoked_at"],
-            replaced_at=body["replaced_at"],
+            created_at=moment(body["created_at"]),
+            last_used_at=None if body["last_used_at"] is None else moment(body["last_used_at"]),
+            expires_at=None if body["expires_at"] is None else moment(body["expires_at"]),
+            revoked_at=None if body["revoked_at"] is None else moment(body["revoked_at"]),
+            replaced_at=None if body["replaced_at"] is None else moment(body["replaced_at"]),
         )
 
 
@@ -334,20 +340,19 @@ class User:
     """Name of the user."""
     email: str
     """Email address of the user."""
-    created_at: str
-    """Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    created_at: datetime
+    """Time of creation. In UTC."""
     active: bool
     """Whether the user is active. Cards, charges, credits and new recurring jobs of an
     inactive user are rejected, and user lists omit inactive users."""
     currency: str
     """Currency of the user's wallets, ISO 4217 in lower case, for example `usd`."""
-    updated_at: str
-    """Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    updated_at: datetime
+    """Time of the last change. In UTC."""
     default_gateway: Gateway | None
     """Gateway of charges whose request specifies none. Null until the first card is saved."""
-    suspended_at: str | None
-    """Time since which the user is suspended. Null if the user is not. `YYYY-MM-DD HH:MM:SS`
-    in UTC."""
+    suspended_at: datetime | None
+    """Time since which the user is suspended. Null if the user is not. In UTC."""
     metadata: Mapping[str, str]
     """Pairs of strings from the last request that set them. Empty if there are none."""
 
@@ -358,12 +363,12 @@ class User:
             user_id=body["user_id"],
             name=body["name"],
             email=body["email"],
-            created_at=body["created_at"],
+            created_at=moment(body["created_at"]),
             active=body["active"],
             currency=body["currency"],
-            updated_at=body["updated_at"],
+            updated_at=moment(body["updated_at"]),
             default_gateway=body["default_gateway"],
-            suspended_at=body["suspended_at"],
+            suspended_at=None if body["suspended_at"] is None else moment(body["suspended_at"]),
             metadata=dict(body["metadata"]),
         )
 
@@ -418,18 +423,18 @@ class Wallet:
     user_id: str
     """Id of the user who owns the wallet."""
     balance: str
-    """Balance of the wallet. A decimal string."""
+    """Balance of the wallet. A decimal string with the currency's decimals."""
     currency: str
     """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
-    updated_at: str
-    """Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    updated_at: datetime
+    """Time of the last change. In UTC."""
     env: Env
     """Environment of the wallet."""
-    created_at: str
-    """Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    created_at: datetime
+    """Time of creation. In UTC."""
     available: str | None
     """Balance without open holds: what can be debited. Null in an answer that is replayed from
-    before there were holds. A decimal string."""
+    before there were holds. A decimal string with the currency's decimals."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Wallet":
@@ -437,12 +442,12 @@ class Wallet:
         return cls(
             wallet_id=body["wallet_id"],
             user_id=body["user_id"],
-            balance=str(body["balance"]),
+            balance=amount(body, "balance"),
             currency=body["currency"],
-            updated_at=body["updated_at"],
+            updated_at=moment(body["updated_at"]),
             env=body["env"],
-            created_at=body["created_at"],
-            available=None if body["available"] is None else str(body["available"]),
+            created_at=moment(body["created_at"]),
+            available=None if body["available"] is None else amount(body, "available"),
         )
 
 
@@ -469,8 +474,8 @@ class Card:
     """Environment of the card."""
     user_id: str
     """Id of the user who owns the card."""
-    created_at: str
-    """Time at which the card was saved. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    created_at: datetime
+    """Time at which the card was saved. In UTC."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Card":
@@ -485,7 +490,7 @@ class Card:
             primary=body["primary"],
             env=body["env"],
             user_id=body["user_id"],
-            created_at=body["created_at"],
+            created_at=moment(body["created_at"]),
         )
 
 
@@ -533,13 +538,13 @@ class Payment:
     """The gateway's id of the payment, for example `pi_…`. Null until the gateway has returned
     one."""
     amount: str
-    """Amount of the payment. A decimal string."""
+    """Amount of the payment. A decimal string with the currency's decimals."""
     currency: str
     """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
     status: PaymentStatus
     """Status of the payment."""
-    created_at: str
-    """Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    created_at: datetime
+    """Time of creation. In UTC."""
     payment_id: str
     """Id of the payment, `PAY-…`. The gateway stores it with the transaction."""
     user_id: str
@@ -554,14 +559,15 @@ class Payment:
     """The gateway's decline code, for example `insufficient_funds`, or `expired` if the
     payment was authorized and not captured in time. Null if there is none."""
     amount_refunded: str | None
-    """Refunded part of the amount. Null if nothing was refunded. A decimal string."""
-    updated_at: str
-    """Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    """Refunded part of the amount. Null if nothing was refunded. A decimal string with the
+    currency's decimals."""
+    updated_at: datetime
+    """Time of the last change. In UTC."""
     kind: PaymentKind
     """Kind of the payment."""
     amount_captured: str | None
     """Charged amount: all of the payment, unless a part of an authorized one was captured.
-    Null if nothing was charged. A decimal string."""
+    Null if nothing was charged. A decimal string with the currency's decimals."""
     void_reason: VoidReason | None
     """Reason from the request to void the payment. Null if it was not voided on request, or
     without a reason."""
@@ -573,10 +579,10 @@ class Payment:
         """Read it from a response."""
         return cls(
             transaction_id=body["transaction_id"],
-            amount=str(body["amount"]),
+            amount=amount(body, "amount"),
             currency=body["currency"],
             status=body["status"],
-            created_at=body["created_at"],
+            created_at=moment(body["created_at"]),
             payment_id=body["payment_id"],
             user_id=body["user_id"],
             gateway=body["gateway"],
@@ -585,12 +591,12 @@ class Payment:
             decline_code=body["decline_code"],
             amount_refunded=None
             if body["amount_refunded"] is None
-            else str(body["amount_refunded"]),
-            updated_at=body["updated_at"],
+            else amount(body, "amount_refunded"),
+            updated_at=moment(body["updated_at"]),
             kind=body["kind"],
             amount_captured=None
             if body["amount_captured"] is None
-            else str(body["amount_captured"]),
+            else amount(body, "amount_captured"),
             void_reason=body["void_reason"],
             metadata=dict(body["metadata"]),
         )
@@ -603,27 +609,27 @@ class GatewayRefund:
     gateway_refund_id: str
     """The gateway's id of the refund, for example `re_…`."""
     amount: str | None
-    """Amount of the refund. Null if the gateway did not tell it. A decimal string."""
+    """Amount of the refund. Null if the gateway did not tell it. A decimal string with the
+    currency's decimals."""
     currency: str | None
     """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
     status: GatewayRefundStatus
     """Status of the refund."""
-    created_at: str
-    """Time of the first event about the refund, by the gateway's clock. `YYYY-MM-DD HH:MM:SS`
-    in UTC."""
-    updated_at: str
-    """Time of the event with its present status. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    created_at: datetime
+    """Time of the first event about the refund, by the gateway's clock. In UTC."""
+    updated_at: datetime
+    """Time of the event with its present status. In UTC."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "GatewayRefund":
         """Read it from a response."""
         return cls(
             gateway_refund_id=body["gateway_refund_id"],
-            amount=None if body["amount"] is None else str(body["amount"]),
+            amount=None if body["amount"] is None else amount(body, "amount"),
             currency=body["currency"],
             status=body["status"],
-            created_at=body["created_at"],
-            updated_at=body["updated_at"],
+            created_at=moment(body["created_at"]),
+            updated_at=moment(body["updated_at"]),
         )
 
 
@@ -635,27 +641,26 @@ class Dispute:
     """The gateway's id of the dispute, for example `dp_…`."""
     amount: str | None
     """Disputed amount, in the cardholder's currency. Null if that currency is unknown. A
-    decimal string."""
+    decimal string with the currency's decimals."""
     currency: str | None
     """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
     status: DisputeStatus
     """Status of the dispute."""
-    created_at: str
-    """Time of the first event about the dispute, by the gateway's clock. `YYYY-MM-DD HH:MM:SS`
-    in UTC."""
-    updated_at: str
-    """Time of the event with its present status. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    created_at: datetime
+    """Time of the first event about the dispute, by the gateway's clock. In UTC."""
+    updated_at: datetime
+    """Time of the event with its present status. In UTC."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Dispute":
         """Read it from a response."""
         return cls(
             dispute_id=body["dispute_id"],
-            amount=None if body["amount"] is None else str(body["amount"]),
+            amount=None if body["amount"] is None else amount(body, "amount"),
             currency=body["currency"],
             status=body["status"],
-            created_at=body["created_at"],
-            updated_at=body["updated_at"],
+            created_at=moment(body["created_at"]),
+            updated_at=moment(body["updated_at"]),
         )
 
 
@@ -666,30 +671,30 @@ class PaymentChange:
     status: PaymentStatus
     """Status from then on."""
     amount_refunded: str
-    """Refunded part of the amount from then on, 0 if nothing was refunded. A decimal string."""
+    """Refunded part of the amount from then on, 0 if nothing was refunded. A decimal string
+    with the currency's decimals."""
     currency: str
     """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
-    since: str
-    """Time at which it became known here. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    since: datetime
+    """Time at which it became known here. In UTC."""
     source: PaymentSource
     """Where it came from."""
     event_id: str | None
     """The gateway's id of the event, for example `evt_…`. Null if it was none."""
-    occurred_at: str | None
-    """Time of the event by the gateway's clock. Null if it was none. `YYYY-MM-DD HH:MM:SS` in
-    UTC."""
+    occurred_at: datetime | None
+    """Time of the event by the gateway's clock. Null if it was none. In UTC."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "PaymentChange":
         """Read it from a response."""
         return cls(
             status=body["status"],
-            amount_refunded=str(body["amount_refunded"]),
+            amount_refunded=amount(body, "amount_refunded"),
             currency=body["currency"],
-            since=body["since"],
+            since=moment(body["since"]),
             source=body["source"],
             event_id=body["event_id"],
-            occurred_at=body["occurred_at"],
+            occurred_at=None if body["occurred_at"] is None else moment(body["occurred_at"]),
         )
 
 
@@ -708,7 +713,7 @@ class Refund:
     gateway: Gateway
     """Gateway of the payment."""
     amount: str
-    """Refunded amount. A decimal string."""
+    """Refunded amount. A decimal string with the currency's decimals."""
     currency: str
     """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
     status: RefundStatus
@@ -722,10 +727,10 @@ class Refund:
     payment's. Null until the gateway has returned one."""
     failure_code: str | None
     """Why the refund failed, for example `charge_already_refunded`. Null if it did not."""
-    created_at: str
-    """Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC."""
-    updated_at: str
-    """Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    created_at: datetime
+    """Time of creation. In UTC."""
+    updated_at: datetime
+    """Time of the last change. In UTC."""
     metadata: Mapping[str, str]
     """Pairs of strings from the request. Empty if there are none."""
 
@@ -738,15 +743,15 @@ class Refund:
             user_id=body["user_id"],
             env=body["env"],
             gateway=body["gateway"],
-            amount=str(body["amount"]),
+            amount=amount(body, "amount"),
             currency=body["currency"],
             status=body["status"],
             reason=body["reason"],
             description=body["description"],
             gateway_refund_id=body["gateway_refund_id"],
             failure_code=body["failure_code"],
-            created_at=body["created_at"],
-            updated_at=body["updated_at"],
+            created_at=moment(body["created_at"]),
+            updated_at=moment(body["updated_at"]),
             metadata=dict(body["metadata"]),
         )
 
@@ -760,7 +765,8 @@ class WalletTransaction:
     type: TransactionType
     """Direction of the transaction."""
     amount: str
-    """Amount of the transaction, greater than zero. A decimal string."""
+    """Amount of the transaction, greater than zero. A decimal string with the currency's
+    decimals."""
     currency: str
     """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
     source: TransactionSource
@@ -770,12 +776,12 @@ class WalletTransaction:
     description: str | None
     """Description of the transaction. Defaults to one by its reason, for example `Stripe
     wallet funding`."""
-    created_at: str
-    """Time of the transaction. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    created_at: datetime
+    """Time of the transaction. In UTC."""
     wallet_id: str
     """Id of the wallet."""
     new_balance: str
-    """Balance after the transaction. A decimal string."""
+    """Balance after the transaction. A decimal string with the currency's decimals."""
     payment_id: str | None
     """Id of the card payment that the transaction belongs to, `PAY-…`. Null if there is none."""
     user_id: str
@@ -793,14 +799,14 @@ class WalletTransaction:
         return cls(
             transaction_id=body["transaction_id"],
             type=body["type"],
-            amount=str(body["amount"]),
+            amount=amount(body, "amount"),
             currency=body["currency"],
             source=body["source"],
             reason=body["reason"],
             description=body["description"],
-            created_at=body["created_at"],
+            created_at=moment(body["created_at"]),
             wallet_id=body["wallet_id"],
-            new_balance=str(body["new_balance"]),
+            new_balance=amount(body, "new_balance"),
             payment_id=body["payment_id"],
             user_id=body["user_id"],
             env=body["env"],
@@ -823,11 +829,11 @@ class Receivable:
     env: Env
     """Environment of the wallet."""
     amount: str
-    """Owed amount, greater than zero. A decimal string."""
+    """Owed amount, greater than zero. A decimal string with the currency's decimals."""
     currency: str
     """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
-    since: str
-    """Time since which the user has owed something. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    since: datetime
+    """Time since which the user has owed something. In UTC."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Receivable":
@@ -836,9 +842,9 @@ class Receivable:
             user_id=body["user_id"],
             wallet_id=body["wallet_id"],
             env=body["env"],
-            amount=str(body["amount"]),
+            amount=amount(body, "amount"),
             currency=body["currency"],
-            since=body["since"],
+            since=moment(body["since"]),
         )
 
 
@@ -851,21 +857,21 @@ class WalletHold:
     status: HoldStatus
     """Status of the hold."""
     amount: str
-    """Held amount. A decimal string."""
+    """Held amount. A decimal string with the currency's decimals."""
     currency: str
     """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
     captured_amount: str | None
-    """Part of it that was debited. Null unless captured. A decimal string."""
+    """Part of it that was debited. Null unless captured. A decimal string with the currency's
+    decimals."""
     description: str | None
     """Description from the request. Null if there is none."""
-    expires_at: str
+    expires_at: datetime
     """Time from which the hold cannot be captured. Its amount is available again a few seconds
-    later. `YYYY-MM-DD HH:MM:SS` in UTC."""
-    created_at: str
-    """Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC."""
-    closed_at: str | None
-    """Time of the capture, release or expiry. Null while the hold is open. `YYYY-MM-DD
-    HH:MM:SS` in UTC."""
+    later. In UTC."""
+    created_at: datetime
+    """Time of creation. In UTC."""
+    closed_at: datetime | None
+    """Time of the capture, release or expiry. Null while the hold is open. In UTC."""
     transaction_id: str | None
     """Id of the debit, `WTX-…`. Null unless captured."""
     wallet_id: str
@@ -883,15 +889,15 @@ class WalletHold:
         return cls(
             hold_id=body["hold_id"],
             status=body["status"],
-            amount=str(body["amount"]),
+            amount=amount(body, "amount"),
             currency=body["currency"],
             captured_amount=None
             if body["captured_amount"] is None
-            else str(body["captured_amount"]),
+            else amount(body, "captured_amount"),
             description=body["description"],
-            expires_at=body["expires_at"],
-            created_at=body["created_at"],
-            closed_at=body["closed_at"],
+            expires_at=moment(body["expires_at"]),
+            created_at=moment(body["created_at"]),
+            closed_at=None if body["closed_at"] is None else moment(body["closed_at"]),
             transaction_id=body["transaction_id"],
             wallet_id=body["wallet_id"],
             user_id=body["user_id"],
@@ -907,7 +913,7 @@ class RecurringJob:
     recurring_id: str
     """Id of the job, for example `REC-123`."""
     amount: str
-    """Amount of each charge. A decimal string."""
+    """Amount of each charge. A decimal string with the currency's decimals."""
     currency: str
     """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
     interval_type: IntervalType
@@ -916,12 +922,10 @@ class RecurringJob:
     """Number of units between two occurrences."""
     status: RecurringStatus
     """Status of the job."""
-    next_run: str | None
-    """Time of the next charge or retry. Null if none is scheduled. `YYYY-MM-DD HH:MM:SS` in
-    UTC."""
-    last_run: str | None
-    """Time of the last successful charge. Null before the first one. `YYYY-MM-DD HH:MM:SS` in
-    UTC."""
+    next_run: datetime | None
+    """Time of the next charge or retry. Null if none is scheduled. In UTC."""
+    last_run: datetime | None
+    """Time of the last successful charge. Null before the first one. In UTC."""
     executed_cycles: int
     """Number of successful charges."""
     description: str | None
@@ -932,9 +936,8 @@ class RecurringJob:
     """Payment source. Null if each charge uses the user's default gateway at that time."""
     timezone: str
     """IANA time zone of the job, for example `America/Chicago`."""
-    end_at: str | None
-    """Last time at which the job may charge. Null if the job does not end. `YYYY-MM-DD
-    HH:MM:SS` in UTC."""
+    end_at: datetime | None
+    """Last time at which the job may charge. Null if the job does not end. In UTC."""
     max_cycles: int | None
     """Number of successful charges after which the job is completed. Null if there is no
     maximum."""
@@ -942,20 +945,19 @@ class RecurringJob:
     """Handling of missed occurrences."""
     env: Env
     """Environment of the job."""
-    upcoming: tuple[str, ...]
-    """Next occurrences of an active job, at most as many as `preview` in the request.
-    `YYYY-MM-DD HH:MM:SS` in UTC."""
-    created_at: str
-    """Time of creation. `YYYY-MM-DD HH:MM:SS` in UTC."""
-    updated_at: str
-    """Time of the last change. `YYYY-MM-DD HH:MM:SS` in UTC."""
-    start_at: str
-    """Start of the calendar. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    upcoming: tuple[datetime, ...]
+    """Next occurrences of an active job, at most as many as `preview` in the request. In UTC."""
+    created_at: datetime
+    """Time of creation. In UTC."""
+    updated_at: datetime
+    """Time of the last change. In UTC."""
+    start_at: datetime
+    """Start of the calendar. In UTC."""
     paused_reason: PausedReason | None
     """Why the job is paused. Null if it is not paused, or was paused before reasons were kept."""
-    paused_at: str | None
+    paused_at: datetime | None
     """Since when the job is paused. Null if it is not paused, or was paused before that was
-    kept. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    kept. In UTC."""
     retry_days: tuple[int, ...]
     """Days after the first attempt of a cycle on which it is retried if it was not charged:
     the job's own, or its business's."""
@@ -969,28 +971,28 @@ class RecurringJob:
         """Read it from a response."""
         return cls(
             recurring_id=body["recurring_id"],
-            amount=str(body["amount"]),
+            amount=amount(body, "amount"),
             currency=body["currency"],
             interval_type=body["interval_type"],
             interval_value=body["interval_value"],
             status=body["status"],
-            next_run=body["next_run"],
-            last_run=body["last_run"],
+            next_run=None if body["next_run"] is None else moment(body["next_run"]),
+            last_run=None if body["last_run"] is None else moment(body["last_run"]),
             executed_cycles=body["executed_cycles"],
             description=body["description"],
             user_id=body["user_id"],
             source=body["source"],
             timezone=body["timezone"],
-            end_at=body["end_at"],
+            end_at=None if body["end_at"] is None else moment(body["end_at"]),
             max_cycles=body["max_cycles"],
             catch_up=body["catch_up"],
             env=body["env"],
-            upcoming=tuple(body["upcoming"]),
-            created_at=body["created_at"],
-            updated_at=body["updated_at"],
-            start_at=body["start_at"],
+            upcoming=tuple(moment(each) for each in body["upcoming"]),
+            created_at=moment(body["created_at"]),
+            updated_at=moment(body["updated_at"]),
+            start_at=moment(body["start_at"]),
             paused_reason=body["paused_reason"],
-            paused_at=body["paused_at"],
+            paused_at=None if body["paused_at"] is None else moment(body["paused_at"]),
             retry_days=tuple(body["retry_days"]),
             max_failed_cycles=body["max_failed_cycles"],
             metadata=dict(body["metadata"]),
@@ -1001,19 +1003,20 @@ class RecurringJob:
 class OpenCycle:
     """A cycle of a recurring job that began and has no final outcome yet."""
 
-    occurrence: str
-    """Scheduled time of the occurrence. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    occurrence: datetime
+    """Scheduled time of the occurrence. In UTC."""
     amount: str
-    """Amount of the charge, as it was when the cycle began. A decimal string."""
+    """Amount of the charge, as it was when the cycle began. A decimal string with the
+    currency's decimals."""
     currency: str
     """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
     source: RecurringSource | None
     """Payment source, as it was when the cycle began. Null for the user's default gateway."""
     attempt: int
     """Number of the current or next attempt, from 1."""
-    next_attempt_at: str | None
+    next_attempt_at: datetime | None
     """When the attempt is made. Null if it was made already: its outcome then decides the
-    cycle. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    cycle. In UTC."""
     payment_id: str | None
     """Id of the attempt's card payment, `PAY-…`. Null if there is none yet."""
     payment_status: PaymentStatus | None
@@ -1023,12 +1026,14 @@ class OpenCycle:
     def from_json(cls, body: Mapping[str, Any]) -> "OpenCycle":
         """Read it from a response."""
         return cls(
-            occurrence=body["occurrence"],
-            amount=str(body["amount"]),
+            occurrence=moment(body["occurrence"]),
+            amount=amount(body, "amount"),
             currency=body["currency"],
             source=body["source"],
             attempt=body["attempt"],
-            next_attempt_at=body["next_attempt_at"],
+            next_attempt_at=None
+            if body["next_attempt_at"] is None
+            else moment(body["next_attempt_at"]),
             payment_id=body["payment_id"],
             payment_status=body["payment_status"],
         )
@@ -1047,14 +1052,14 @@ class RecurringLog:
     """Outcome of the attempt or occurrence."""
     message: str
     """Human-readable message."""
-    attempted_at: str
-    """Time of the log entry. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    attempted_at: datetime
+    """Time of the log entry. In UTC."""
     transaction_id: str | None
     """Id of the gateway's transaction or of the wallet transaction. Null if there is none."""
     recurring_id: str
     """Id of the job."""
-    occurrence: str
-    """Scheduled time of the occurrence. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    occurrence: datetime
+    """Scheduled time of the occurrence. In UTC."""
     user_id: str
     """Id of the user of the job."""
     payment_id: str | None
@@ -1070,10 +1075,10 @@ class RecurringLog:
             log_id=body["log_id"],
             status=body["status"],
             message=body["message"],
-            attempted_at=body["attempted_at"],
+            attempted_at=moment(body["attempted_at"]),
             transaction_id=body["transaction_id"],
             recurring_id=body["recurring_id"],
-            occurrence=body["occurrence"],
+            occurrence=moment(body["occurrence"]),
             user_id=body["user_id"],
             payment_id=body["payment_id"],
             attempt=body["attempt"],
@@ -1096,13 +1101,13 @@ class GatewayEvent:
     """State of the event."""
     change: GatewayEventChange | None
     """What it says. Null if nothing here depends on it."""
-    occurred_at: str
-    """Time at which it happened, as the gateway says. `YYYY-MM-DD HH:MM:SS` in UTC."""
-    received_at: str
-    """Time at which it was received. `YYYY-MM-DD HH:MM:SS` in UTC."""
-    processed_at: str | None
+    occurred_at: datetime
+    """Time at which it happened, as the gateway says. In UTC."""
+    received_at: datetime
+    """Time at which it was received. In UTC."""
+    processed_at: datetime | None
     """Time at which it was applied or put aside as ignored or contradicting. Null while it
-    waits, and for events from before this was recorded. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    waits, and for events from before this was recorded. In UTC."""
     payment_id: str | None
     """Id of the payment that it is about. Null if there is none here."""
     transaction_id: str | None
@@ -1127,9 +1132,9 @@ class GatewayEvent:
             type=body["type"],
             state=body["state"],
             change=body["change"],
-            occurred_at=body["occurred_at"],
-            received_at=body["received_at"],
-            processed_at=body["processed_at"],
+            occurred_at=moment(body["occurred_at"]),
+            received_at=moment(body["received_at"]),
+            processed_at=None if body["processed_at"] is None else moment(body["processed_at"]),
             payment_id=body["payment_id"],
             transaction_id=body["transaction_id"],
             refund_id=body["refund_id"],
@@ -1150,13 +1155,14 @@ class CardVolume:
     payment_count: int
     """Number of payments created on that day whose card was charged, whatever came after."""
     payment_amount: str
-    """Sum of these payments, without refunds taken off. A decimal string."""
+    """Sum of these payments, without refunds taken off. A decimal string with the currency's
+    decimals."""
     currency: str
     """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
     refund_count: int
     """Number of refunds created with `refund_payment` on that day that succeeded."""
     refund_amount: str
-    """Sum of these refunds. A decimal string."""
+    """Sum of these refunds. A decimal string with the currency's decimals."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "CardVolume":
@@ -1165,10 +1171,10 @@ class CardVolume:
             date=body["date"],
             gateway=body["gateway"],
             payment_count=body["payment_count"],
-            payment_amount=str(body["payment_amount"]),
+            payment_amount=amount(body, "payment_amount"),
             currency=body["currency"],
             refund_count=body["refund_count"],
-            refund_amount=str(body["refund_amount"]),
+            refund_amount=amount(body, "refund_amount"),
         )
 
 
@@ -1182,13 +1188,13 @@ class WalletVolume:
     """Number of credits, for example of `fund_customer` and `add_wallet_funds`. A transfer is
     a debit of one wallet and a credit of another."""
     credit_amount: str
-    """Sum of the credits. A decimal string."""
+    """Sum of the credits. A decimal string with the currency's decimals."""
     currency: str
     """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
     debit_count: int
     """Number of debits, for example of `charge_wallet`."""
     debit_amount: str
-    """Sum of the debits. A decimal string."""
+    """Sum of the debits. A decimal string with the currency's decimals."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "WalletVolume":
@@ -1196,10 +1202,74 @@ class WalletVolume:
         return cls(
             date=body["date"],
             credit_count=body["credit_count"],
-            credit_amount=str(body["credit_amount"]),
+            credit_amount=amount(body, "credit_amount"),
             currency=body["currency"],
             debit_count=body["debit_count"],
-            debit_amount=str(body["debit_amount"]),
+            debit_amount=amount(body, "debit_amount"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEvent:
+    """A change of one object."""
+
+    event_id: str
+    """Id of the event, `AUD-…`."""
+    sequence: int
+    """Position in the business's trail, from 1 without gaps."""
+    occurred_at: datetime
+    """When the change was made. In UTC."""
+    actor: AuditActor
+    """Who made it."""
+    actor_id: str | None
+    """Id of the API key, name of the operator, or the gateway. Null if the actor has none."""
+    action: str | None
+    """Action or internal method that was called, for example `charge_customer`. Null if the
+    service made the change by itself."""
+    transition: str | None
+    """Step of an action that has several, for example `payments.write_outcome`."""
+    change: AuditChange
+    """What was done."""
+    subject: str
+    """Kind of the object, for example `payments` or `users`."""
+    subject_id: str | None
+    """Id of the object. Null if the change was of several objects of its kind."""
+    user_id: str | None
+    """The user that the object belongs to. Null if it belongs to none."""
+    payment_id: str | None
+    """The payment that the object is, or belongs to. Null if there is none."""
+    request_id: str | None
+    """Id of the request, as in `X-Request-Id`. Null if there was none."""
+    address: str | None
+    """Network address of the client. Null if it is not known, or was erased."""
+    before_hash: str | None
+    """Keyed hash of what the change before it wrote to the object. Null if it is the first."""
+    after_hash: str
+    """Keyed hash of what the change wrote."""
+    hash: str
+    """Keyed hash of the event and of the one before it in the trail."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "AuditEvent":
+        """Read it from a response."""
+        return cls(
+            event_id=body["event_id"],
+            sequence=body["sequence"],
+            occurred_at=moment(body["occurred_at"]),
+            actor=body["actor"],
+            actor_id=body["actor_id"],
+            action=body["action"],
+            transition=body["transition"],
+            change=body["change"],
+            subject=body["subject"],
+            subject_id=body["subject_id"],
+            user_id=body["user_id"],
+            payment_id=body["payment_id"],
+            request_id=body["request_id"],
+            address=body["address"],
+            before_hash=body["before_hash"],
+            after_hash=body["after_hash"],
+            hash=body["hash"],
         )
 
 
@@ -1209,11 +1279,16 @@ class ValidateBusinessResult:
 
     business: Business
     """The calling business."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ValidateBusinessResult":
         """Read it from a response."""
-        return cls(business=Business.from_json(body["business"]))
+        return cls(
+            business=Business.from_json(body["business"]),
+            request_id=body["request_id"],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1222,11 +1297,16 @@ class GetBusinessInfoResult:
 
     business: Business
     """The calling business."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "GetBusinessInfoResult":
         """Read it from a response."""
-        return cls(business=Business.from_json(body["business"]))
+        return cls(
+            business=Business.from_json(body["business"]),
+            request_id=body["request_id"],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1244,6 +1324,8 @@ class RegisterBusinessResult:
     """Internet domain of the new business."""
     business: Business | None
     """The new business."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "RegisterBusinessResult":
@@ -1254,6 +1336,7 @@ class RegisterBusinessResult:
             api_key=body["api_key"],
             domain=body["domain"],
             business=None if body["business"] is None else Business.from_json(body["business"]),
+            request_id=body["request_id"],
         )
 
 
@@ -1269,6 +1352,8 @@ class ModifyBusinessResult:
     """Names of the updated fields."""
     business: Business | None
     """The business after the update."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ModifyBusinessResult":
@@ -1278,6 +1363,7 @@ class ModifyBusinessResult:
             business_id=body["business_id"],
             updated_fields=tuple(body["updated_fields"]),
             business=None if body["business"] is None else Business.from_json(body["business"]),
+            request_id=body["request_id"],
         )
 
 
@@ -1291,9 +1377,10 @@ class ChangeApiKeyResult:
     """Id of the business."""
     api_key: str = field(repr=False)
     """New API key, 64 hexadecimal digits. Store it: no other response contains it."""
-    previous_key_expires_at: str | None
-    """Time until which the previous key works. Null if it has stopped working. `YYYY-MM-DD
-    HH:MM:SS` in UTC."""
+    previous_key_expires_at: datetime | None
+    """Time until which the previous key works. Null if it has stopped working. In UTC."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ChangeApiKeyResult":
@@ -1302,7 +1389,10 @@ class ChangeApiKeyResult:
             message=body["message"],
             business_id=body["business_id"],
             api_key=body["api_key"],
-            previous_key_expires_at=body["previous_key_expires_at"],
+            previous_key_expires_at=None
+            if body["previous_key_expires_at"] is None
+            else moment(body["previous_key_expires_at"]),
+            request_id=body["request_id"],
         )
 
 
@@ -1316,6 +1406,8 @@ class CreateApiKeyResult:
     """The API key, 64 hexadecimal digits. Store it: no other response contains it."""
     key_info: ApiKey
     """What is stored of the key."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "CreateApiKeyResult":
@@ -1324,6 +1416,7 @@ class CreateApiKeyResult:
             message=body["message"],
             api_key=body["api_key"],
             key_info=ApiKey.from_json(body["key_info"]),
+            request_id=body["request_id"],
         )
 
 
@@ -1335,6 +1428,8 @@ class ListApiKeysResult:
     """Number of keys."""
     keys: tuple[ApiKey, ...]
     """The keys."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ListApiKeysResult":
@@ -1342,6 +1437,7 @@ class ListApiKeysResult:
         return cls(
             count=body["count"],
             keys=tuple(ApiKey.from_json(each) for each in body["keys"]),
+            request_id=body["request_id"],
         )
 
 
@@ -1353,6 +1449,8 @@ class RevokeApiKeyResult:
     """Human-readable message."""
     key_info: ApiKey
     """The key."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "RevokeApiKeyResult":
@@ -1360,6 +1458,7 @@ class RevokeApiKeyResult:
         return cls(
             message=body["message"],
             key_info=ApiKey.from_json(body["key_info"]),
+            request_id=body["request_id"],
         )
 
 
@@ -1371,6 +1470,8 @@ class AddStripeCredentialsResult:
     """Human-readable message."""
     env: Env
     """Environment of the credentials."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "AddStripeCredentialsResult":
@@ -1378,6 +1479,7 @@ class AddStripeCredentialsResult:
         return cls(
             message=body["message"],
             env=body["env"],
+            request_id=body["request_id"],
         )
 
 
@@ -1389,6 +1491,8 @@ class ModifyStripeCredentialsResult:
     """Human-readable message."""
     env: Env
     """Environment of the credentials."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ModifyStripeCredentialsResult":
@@ -1396,6 +1500,7 @@ class ModifyStripeCredentialsResult:
         return cls(
             message=body["message"],
             env=body["env"],
+            request_id=body["request_id"],
         )
 
 
@@ -1407,6 +1512,8 @@ class AddAuthorizeCredentialsResult:
     """Human-readable message."""
     env: Env
     """Environment of the credentials."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "AddAuthorizeCredentialsResult":
@@ -1414,6 +1521,7 @@ class AddAuthorizeCredentialsResult:
         return cls(
             message=body["message"],
             env=body["env"],
+            request_id=body["request_id"],
         )
 
 
@@ -1425,6 +1533,8 @@ class ModifyAuthorizeCredentialsResult:
     """Human-readable message."""
     env: Env
     """Environment of the credentials."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ModifyAuthorizeCredentialsResult":
@@ -1432,6 +1542,7 @@ class ModifyAuthorizeCredentialsResult:
         return cls(
             message=body["message"],
             env=body["env"],
+            request_id=body["request_id"],
         )
 
 
@@ -1441,11 +1552,16 @@ class ValidateUserResult:
 
     user: User
     """The user."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ValidateUserResult":
         """Read it from a response."""
-        return cls(user=User.from_json(body["user"]))
+        return cls(
+            user=User.from_json(body["user"]),
+            request_id=body["request_id"],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1454,11 +1570,16 @@ class GetUserInfoResult:
 
     user: User
     """The user."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "GetUserInfoResult":
         """Read it from a response."""
-        return cls(user=User.from_json(body["user"]))
+        return cls(
+            user=User.from_json(body["user"]),
+            request_id=body["request_id"],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1475,6 +1596,8 @@ class GetAllUsersResult:
     """Whether `total` is an estimate, because there are more than 10,000 users."""
     next_cursor: str | None
     """`cursor` of the next page. Null on the last page."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "GetAllUsersResult":
@@ -1485,6 +1608,7 @@ class GetAllUsersResult:
             users=tuple(User.from_json(each) for each in body["users"]),
             total_is_estimate=body["total_is_estimate"],
             next_cursor=body["next_cursor"],
+            request_id=body["request_id"],
         )
 
 
@@ -1498,6 +1622,8 @@ class UpdateUserResult:
     """Names of the updated fields."""
     user: User | None
     """The user after the update."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "UpdateUserResult":
@@ -1506,6 +1632,7 @@ class UpdateUserResult:
             message=body["message"],
             updated_fields=tuple(body["updated_fields"]),
             user=None if body["user"] is None else User.from_json(body["user"]),
+            request_id=body["request_id"],
         )
 
 
@@ -1517,6 +1644,8 @@ class CreateUserResult:
     """The new user."""
     wallet: Wallet
     """The new user's wallet in the business's default environment."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "CreateUserResult":
@@ -1524,6 +1653,7 @@ class CreateUserResult:
         return cls(
             user=User.from_json(body["user"]),
             wallet=Wallet.from_json(body["wallet"]),
+            request_id=body["request_id"],
         )
 
 
@@ -1535,6 +1665,8 @@ class SuspendUserResult:
     """Human-readable message."""
     user: User
     """The user."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "SuspendUserResult":
@@ -1542,6 +1674,7 @@ class SuspendUserResult:
         return cls(
             message=body["message"],
             user=User.from_json(body["user"]),
+            request_id=body["request_id"],
         )
 
 
@@ -1553,6 +1686,8 @@ class ReactivateUserResult:
     """Human-readable message."""
     user: User
     """The user."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ReactivateUserResult":
@@ -1560,6 +1695,7 @@ class ReactivateUserResult:
         return cls(
             message=body["message"],
             user=User.from_json(body["user"]),
+            request_id=body["request_id"],
         )
 
 
@@ -1571,6 +1707,8 @@ class GetStripePublicKeyResult:
     """Environment of the key."""
     stripe_public_key: str
     """Publishable key (`pk_…`). It is not a secret."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "GetStripePublicKeyResult":
@@ -1578,6 +1716,7 @@ class GetStripePublicKeyResult:
         return cls(
             env=body["env"],
             stripe_public_key=body["stripe_public_key"],
+            request_id=body["request_id"],
         )
 
 
@@ -1587,11 +1726,16 @@ class GetUserCardsResult:
 
     cards: tuple[Card, ...]
     """The cards, newest first."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "GetUserCardsResult":
         """Read it from a response."""
-        return cls(cards=tuple(Card.from_json(each) for each in body["cards"]))
+        return cls(
+            cards=tuple(Card.from_json(each) for each in body["cards"]),
+            request_id=body["request_id"],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1600,11 +1744,16 @@ class GetUserPrimaryCardResult:
 
     card: Card
     """The primary card."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "GetUserPrimaryCardResult":
         """Read it from a response."""
-        return cls(card=Card.from_json(body["card"]))
+        return cls(
+            card=Card.from_json(body["card"]),
+            request_id=body["request_id"],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1616,6 +1765,8 @@ class CreateStripeCustomerResult:
     environment."""
     card: Card
     """The saved card."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "CreateStripeCustomerResult":
@@ -1623,6 +1774,7 @@ class CreateStripeCustomerResult:
         return cls(
             customer_id=body["customer_id"],
             card=Card.from_json(body["card"]),
+            request_id=body["request_id"],
         )
 
 
@@ -1636,6 +1788,8 @@ class CreateAuthorizeCustomerResult:
     """Id of the payment profile."""
     card: Card | None
     """The saved card."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "CreateAuthorizeCustomerResult":
@@ -1644,6 +1798,7 @@ class CreateAuthorizeCustomerResult:
             customer_profile_id=body["customer_profile_id"],
             payment_profile_id=body["payment_profile_id"],
             card=None if body["card"] is None else Card.from_json(body["card"]),
+            request_id=body["request_id"],
         )
 
 
@@ -1653,11 +1808,16 @@ class SetPrimaryCardResult:
 
     card: Card
     """The card, which is primary now."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "SetPrimaryCardResult":
         """Read it from a response."""
-        return cls(card=Card.from_json(body["card"]))
+        return cls(
+            card=Card.from_json(body["card"]),
+            request_id=body["request_id"],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1668,6 +1828,8 @@ class RemoveCardResult:
     """The removed card."""
     primary_card: Card | None
     """The user's primary card at that gateway and in that environment from now on."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "RemoveCardResult":
@@ -1677,6 +1839,7 @@ class RemoveCardResult:
             primary_card=None
             if body["primary_card"] is None
             else Card.from_json(body["primary_card"]),
+            request_id=body["request_id"],
         )
 
 
@@ -1686,11 +1849,16 @@ class UpdateCardResult:
 
     card: Card
     """The card after the change. The billing address is stored at the gateway only."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "UpdateCardResult":
         """Read it from a response."""
-        return cls(card=Card.from_json(body["card"]))
+        return cls(
+            card=Card.from_json(body["card"]),
+            request_id=body["request_id"],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1702,6 +1870,8 @@ class ImportCustomerResult:
     cards: tuple[Card, ...]
     """The customer's cards, its default card first. At Stripe up to 300, the newest. Another
     type of payment method, for example a bank account, is no card."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ImportCustomerResult":
@@ -1709,6 +1879,7 @@ class ImportCustomerResult:
         return cls(
             customer_id=body["customer_id"],
             cards=tuple(Card.from_json(each) for each in body["cards"]),
+            request_id=body["request_id"],
         )
 
 
@@ -1719,7 +1890,7 @@ class ChargeCustomerResult:
     transaction_id: str
     """The gateway's id of the payment, for example `pi_…`."""
     amount: str
-    """Charged amount, or authorized amount. A decimal string."""
+    """Charged amount, or authorized amount. A decimal string with the currency's decimals."""
     currency: str
     """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
     status: PaymentStatus
@@ -1730,18 +1901,21 @@ class ChargeCustomerResult:
     """Environment of the payment."""
     gateway: Gateway | None
     """Gateway that charged the card."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ChargeCustomerResult":
         """Read it from a response."""
         return cls(
             transaction_id=body["transaction_id"],
-            amount=str(body["amount"]),
+            amount=amount(body, "amount"),
             currency=body["currency"],
             status=body["status"],
             payment_id=body["payment_id"],
             env=body["env"],
             gateway=body["gateway"],
+            request_id=body["request_id"],
         )
 
 
@@ -1760,11 +1934,13 @@ class FundCustomerResult:
     gateway: Gateway | None
     """Gateway that charged the card."""
     amount: str | None
-    """Charged and credited amount. A decimal string."""
+    """Charged and credited amount. A decimal string with the currency's decimals."""
     currency: str | None
     """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
     status: PaymentStatus | None
     """Status of the payment."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "FundCustomerResult":
@@ -1775,9 +1951,10 @@ class FundCustomerResult:
             payment_id=body["payment_id"],
             env=body["env"],
             gateway=body["gateway"],
-            amount=None if body["amount"] is None else str(body["amount"]),
+            amount=None if body["amount"] is None else amount(body, "amount"),
             currency=body["currency"],
             status=body["status"],
+            request_id=body["request_id"],
         )
 
 
@@ -1795,6 +1972,8 @@ class GetPaymentRecordsResult:
     """Whether `total` is an estimate, because there are more than 10,000 payments."""
     next_cursor: str | None
     """`cursor` of the next page. Null on the last page."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "GetPaymentRecordsResult":
@@ -1805,6 +1984,7 @@ class GetPaymentRecordsResult:
             payments=tuple(Payment.from_json(each) for each in body["payments"]),
             total_is_estimate=body["total_is_estimate"],
             next_cursor=body["next_cursor"],
+            request_id=body["request_id"],
         )
 
 
@@ -1827,6 +2007,8 @@ class GetPaymentResult:
     refunds: tuple[Refund, ...]
     """Refunds that were made with `refund_payment`, oldest first, also those that wait or
     failed."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "GetPaymentResult":
@@ -1840,6 +2022,7 @@ class GetPaymentResult:
             disputes=tuple(Dispute.from_json(each) for each in body["disputes"]),
             history=tuple(PaymentChange.from_json(each) for each in body["history"]),
             refunds=tuple(Refund.from_json(each) for each in body["refunds"]),
+            request_id=body["request_id"],
         )
 
 
@@ -1849,11 +2032,16 @@ class CapturePaymentResult:
 
     payment: Payment
     """The captured payment."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "CapturePaymentResult":
         """Read it from a response."""
-        return cls(payment=Payment.from_json(body["payment"]))
+        return cls(
+            payment=Payment.from_json(body["payment"]),
+            request_id=body["request_id"],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1862,11 +2050,16 @@ class VoidPaymentResult:
 
     payment: Payment
     """The voided payment."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "VoidPaymentResult":
         """Read it from a response."""
-        return cls(payment=Payment.from_json(body["payment"]))
+        return cls(
+            payment=Payment.from_json(body["payment"]),
+            request_id=body["request_id"],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1875,11 +2068,16 @@ class RefundPaymentResult:
 
     refund: Refund
     """The refund. Its status is `succeeded` or `pending`."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "RefundPaymentResult":
         """Read it from a response."""
-        return cls(refund=Refund.from_json(body["refund"]))
+        return cls(
+            refund=Refund.from_json(body["refund"]),
+            request_id=body["request_id"],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1896,6 +2094,8 @@ class ListRefundsResult:
     """Whether `total` is an estimate, because there are more than 10,000 refunds."""
     next_cursor: str | None
     """`cursor` of the next page. Null on the last page."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ListRefundsResult":
@@ -1906,6 +2106,7 @@ class ListRefundsResult:
             refunds=tuple(Refund.from_json(each) for each in body["refunds"]),
             total_is_estimate=body["total_is_estimate"],
             next_cursor=body["next_cursor"],
+            request_id=body["request_id"],
         )
 
 
@@ -1917,17 +2118,20 @@ class GetUserWalletResult:
     """The wallet."""
     receivable: str
     """What the user owes the business for reversed fundings of this wallet, 0 if nothing. A
-    decimal string."""
+    decimal string with the currency's decimals."""
     currency: str
     """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "GetUserWalletResult":
         """Read it from a response."""
         return cls(
             wallet=Wallet.from_json(body["wallet"]),
-            receivable=str(body["receivable"]),
+            receivable=amount(body, "receivable"),
             currency=body["currency"],
+            request_id=body["request_id"],
         )
 
 
@@ -1945,6 +2149,8 @@ class GetWalletHistoryResult:
     """Whether `total` is an estimate, because there are more than 10,000 transactions."""
     next_cursor: str | None
     """`cursor` of the next page. Null on the last page."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "GetWalletHistoryResult":
@@ -1955,6 +2161,7 @@ class GetWalletHistoryResult:
             transactions=tuple(WalletTransaction.from_json(each) for each in body["transactions"]),
             total_is_estimate=body["total_is_estimate"],
             next_cursor=body["next_cursor"],
+            request_id=body["request_id"],
         )
 
 
@@ -1965,7 +2172,7 @@ class ChargeWalletResult:
     wallet_id: str
     """Id of the wallet."""
     new_balance: str
-    """Balance after the debit. A decimal string."""
+    """Balance after the debit. A decimal string with the currency's decimals."""
     currency: str
     """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
     type: TransactionType
@@ -1983,16 +2190,18 @@ class ChargeWalletResult:
     user_id: str | None
     """Id of the user who owns the wallet."""
     amount: str | None
-    """Debited amount. A decimal string."""
+    """Debited amount. A decimal string with the currency's decimals."""
     description: str | None
     """Description from the request. Null if there is none."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ChargeWalletResult":
         """Read it from a response."""
         return cls(
             wallet_id=body["wallet_id"],
-            new_balance=str(body["new_balance"]),
+            new_balance=amount(body, "new_balance"),
             currency=body["currency"],
             type=body["type"],
             source=body["source"],
@@ -2001,8 +2210,9 @@ class ChargeWalletResult:
             transaction_id=body["transaction_id"],
             env=body["env"],
             user_id=body["user_id"],
-            amount=None if body["amount"] is None else str(body["amount"]),
+            amount=None if body["amount"] is None else amount(body, "amount"),
             description=body["description"],
+            request_id=body["request_id"],
         )
 
 
@@ -2013,7 +2223,7 @@ class AddWalletFundsResult:
     wallet_id: str
     """Id of the wallet."""
     new_balance: str
-    """Balance after the credit. A decimal string."""
+    """Balance after the credit. A decimal string with the currency's decimals."""
     currency: str
     """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
     type: TransactionType
@@ -2031,16 +2241,18 @@ class AddWalletFundsResult:
     user_id: str | None
     """Id of the user who owns the wallet."""
     amount: str | None
-    """Credited amount. A decimal string."""
+    """Credited amount. A decimal string with the currency's decimals."""
     description: str | None
     """Description from the request. Null if there is none."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "AddWalletFundsResult":
         """Read it from a response."""
         return cls(
             wallet_id=body["wallet_id"],
-            new_balance=str(body["new_balance"]),
+            new_balance=amount(body, "new_balance"),
             currency=body["currency"],
             type=body["type"],
             source=body["source"],
@@ -2049,8 +2261,9 @@ class AddWalletFundsResult:
             transaction_id=body["transaction_id"],
             env=body["env"],
             user_id=body["user_id"],
-            amount=None if body["amount"] is None else str(body["amount"]),
+            amount=None if body["amount"] is None else amount(body, "amount"),
             description=body["description"],
+            request_id=body["request_id"],
         )
 
 
@@ -2068,6 +2281,8 @@ class ListReceivablesResult:
     """Whether `total` is an estimate, because there are more than 10,000 receivables."""
     next_cursor: str | None
     """`cursor` of the next page. Null on the last page."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ListReceivablesResult":
@@ -2078,6 +2293,7 @@ class ListReceivablesResult:
             receivables=tuple(Receivable.from_json(each) for each in body["receivables"]),
             total_is_estimate=body["total_is_estimate"],
             next_cursor=body["next_cursor"],
+            request_id=body["request_id"],
         )
 
 
@@ -2096,13 +2312,15 @@ class SettleReceivableResult:
     transaction_id: str
     """Id of the wallet's transaction, `WTX-…`."""
     amount: str
-    """Settled amount. A decimal string."""
+    """Settled amount. A decimal string with the currency's decimals."""
     currency: str
     """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
     new_balance: str
-    """Balance after the settlement. A decimal string."""
+    """Balance after the settlement. A decimal string with the currency's decimals."""
     receivable: str
-    """What the user still owes, 0 if nothing. A decimal string."""
+    """What the user still owes, 0 if nothing. A decimal string with the currency's decimals."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "SettleReceivableResult":
@@ -2113,10 +2331,11 @@ class SettleReceivableResult:
             user_id=body["user_id"],
             env=body["env"],
             transaction_id=body["transaction_id"],
-            amount=str(body["amount"]),
+            amount=amount(body, "amount"),
             currency=body["currency"],
-            new_balance=str(body["new_balance"]),
-            receivable=str(body["receivable"]),
+            new_balance=amount(body, "new_balance"),
+            receivable=amount(body, "receivable"),
+            request_id=body["request_id"],
         )
 
 
@@ -2129,7 +2348,7 @@ class TransferWalletResult:
     message: str
     """Human-readable message."""
     amount: str
-    """Transferred amount. A decimal string."""
+    """Transferred amount. A decimal string with the currency's decimals."""
     currency: str
     """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
     description: str | None
@@ -2143,7 +2362,8 @@ class TransferWalletResult:
     from_transaction_id: str
     """Id of the debit, `WTX-…`."""
     from_new_balance: str
-    """Balance of the debited wallet after the transfer. A decimal string."""
+    """Balance of the debited wallet after the transfer. A decimal string with the currency's
+    decimals."""
     to_user_id: str
     """Id of the user whose wallet was credited."""
     to_wallet_id: str
@@ -2151,7 +2371,10 @@ class TransferWalletResult:
     to_transaction_id: str
     """Id of the credit, `WTX-…`."""
     to_new_balance: str
-    """Balance of the credited wallet after the transfer. A decimal string."""
+    """Balance of the credited wallet after the transfer. A decimal string with the currency's
+    decimals."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "TransferWalletResult":
@@ -2159,18 +2382,19 @@ class TransferWalletResult:
         return cls(
             transfer_id=body["transfer_id"],
             message=body["message"],
-            amount=str(body["amount"]),
+            amount=amount(body, "amount"),
             currency=body["currency"],
             description=body["description"],
             env=body["env"],
             from_user_id=body["from_user_id"],
             from_wallet_id=body["from_wallet_id"],
             from_transaction_id=body["from_transaction_id"],
-            from_new_balance=str(body["from_new_balance"]),
+            from_new_balance=amount(body, "from_new_balance"),
             to_user_id=body["to_user_id"],
             to_wallet_id=body["to_wallet_id"],
             to_transaction_id=body["to_transaction_id"],
-            to_new_balance=str(body["to_new_balance"]),
+            to_new_balance=amount(body, "to_new_balance"),
+            request_id=body["request_id"],
         )
 
 
@@ -2186,6 +2410,8 @@ class HoldWalletResult:
     """The hold."""
     wallet: Wallet
     """The wallet after it."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "HoldWalletResult":
@@ -2195,6 +2421,7 @@ class HoldWalletResult:
             hold_id=body["hold_id"],
             hold=WalletHold.from_json(body["hold"]),
             wallet=Wallet.from_json(body["wallet"]),
+            request_id=body["request_id"],
         )
 
 
@@ -2210,6 +2437,8 @@ class CaptureHoldResult:
     """The hold."""
     wallet: Wallet
     """The wallet after the debit."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "CaptureHoldResult":
@@ -2219,6 +2448,7 @@ class CaptureHoldResult:
             transaction_id=body["transaction_id"],
             hold=WalletHold.from_json(body["hold"]),
             wallet=Wallet.from_json(body["wallet"]),
+            request_id=body["request_id"],
         )
 
 
@@ -2232,6 +2462,8 @@ class ReleaseHoldResult:
     """The hold."""
     wallet: Wallet
     """The wallet after it."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ReleaseHoldResult":
@@ -2240,6 +2472,7 @@ class ReleaseHoldResult:
             message=body["message"],
             hold=WalletHold.from_json(body["hold"]),
             wallet=Wallet.from_json(body["wallet"]),
+            request_id=body["request_id"],
         )
 
 
@@ -2257,6 +2490,8 @@ class ListHoldsResult:
     """Whether `total` is an estimate, because there are more than 10,000 holds."""
     next_cursor: str | None
     """`cursor` of the next page. Null on the last page."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ListHoldsResult":
@@ -2267,6 +2502,7 @@ class ListHoldsResult:
             holds=tuple(WalletHold.from_json(each) for each in body["holds"]),
             total_is_estimate=body["total_is_estimate"],
             next_cursor=body["next_cursor"],
+            request_id=body["request_id"],
         )
 
 
@@ -2278,15 +2514,16 @@ class CreateRecurringResult:
     """Human-readable message."""
     recurring_id: str
     """Id of the job, `REC-…`."""
-    next_run: str
-    """Time of the first charge. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    next_run: datetime
+    """Time of the first charge. In UTC."""
     timezone: str
     """IANA time zone of the job."""
-    upcoming: tuple[str, ...]
-    """Next occurrences, at most as many as `preview` in the request. `YYYY-MM-DD HH:MM:SS` in
-    UTC."""
+    upcoming: tuple[datetime, ...]
+    """Next occurrences, at most as many as `preview` in the request. In UTC."""
     recurring: RecurringJob | None
     """The new job."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "CreateRecurringResult":
@@ -2294,12 +2531,13 @@ class CreateRecurringResult:
         return cls(
             message=body["message"],
             recurring_id=body["recurring_id"],
-            next_run=body["next_run"],
+            next_run=moment(body["next_run"]),
             timezone=body["timezone"],
-            upcoming=tuple(body["upcoming"]),
+            upcoming=tuple(moment(each) for each in body["upcoming"]),
             recurring=None
             if body["recurring"] is None
             else RecurringJob.from_json(body["recurring"]),
+            request_id=body["request_id"],
         )
 
 
@@ -2311,6 +2549,8 @@ class UpdateRecurringResult:
     """Human-readable message."""
     recurring: RecurringJob | None
     """The job after the update."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "UpdateRecurringResult":
@@ -2320,6 +2560,7 @@ class UpdateRecurringResult:
             recurring=None
             if body["recurring"] is None
             else RecurringJob.from_json(body["recurring"]),
+            request_id=body["request_id"],
         )
 
 
@@ -2332,6 +2573,8 @@ class PauseRecurringResult:
     completes."""
     recurring: RecurringJob | None
     """The paused job."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "PauseRecurringResult":
@@ -2341,6 +2584,7 @@ class PauseRecurringResult:
             recurring=None
             if body["recurring"] is None
             else RecurringJob.from_json(body["recurring"]),
+            request_id=body["request_id"],
         )
 
 
@@ -2352,6 +2596,8 @@ class ResumeRecurringResult:
     """Human-readable message."""
     recurring: RecurringJob | None
     """The resumed job."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ResumeRecurringResult":
@@ -2361,6 +2607,7 @@ class ResumeRecurringResult:
             recurring=None
             if body["recurring"] is None
             else RecurringJob.from_json(body["recurring"]),
+            request_id=body["request_id"],
         )
 
 
@@ -2373,6 +2620,8 @@ class CancelRecurringResult:
     completes."""
     recurring: RecurringJob | None
     """The cancelled job."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "CancelRecurringResult":
@@ -2382,6 +2631,7 @@ class CancelRecurringResult:
             recurring=None
             if body["recurring"] is None
             else RecurringJob.from_json(body["recurring"]),
+            request_id=body["request_id"],
         )
 
 
@@ -2399,6 +2649,8 @@ class ListRecurringResult:
     """Whether `total` is an estimate, because there are more than 10,000 jobs."""
     next_cursor: str | None
     """`cursor` of the next page. Null on the last page."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ListRecurringResult":
@@ -2409,6 +2661,7 @@ class ListRecurringResult:
             recurring=tuple(RecurringJob.from_json(each) for each in body["recurring"]),
             total_is_estimate=body["total_is_estimate"],
             next_cursor=body["next_cursor"],
+            request_id=body["request_id"],
         )
 
 
@@ -2425,6 +2678,8 @@ class GetRecurringResult:
     review. Null if there is none."""
     logs: tuple[RecurringLog, ...]
     """The last log entries, newest first, at most ten."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "GetRecurringResult":
@@ -2436,6 +2691,7 @@ class GetRecurringResult:
             if body["open_cycle"] is None
             else OpenCycle.from_json(body["open_cycle"]),
             logs=tuple(RecurringLog.from_json(each) for each in body["logs"]),
+            request_id=body["request_id"],
         )
 
 
@@ -2449,6 +2705,8 @@ class RetryRecurringResult:
     """The log entry of the attempt."""
     recurring: RecurringJob
     """The job after the charge."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "RetryRecurringResult":
@@ -2457,6 +2715,7 @@ class RetryRecurringResult:
             message=body["message"],
             log=RecurringLog.from_json(body["log"]),
             recurring=RecurringJob.from_json(body["recurring"]),
+            request_id=body["request_id"],
         )
 
 
@@ -2466,18 +2725,21 @@ class SkipNextResult:
 
     message: str
     """Human-readable message."""
-    skipped: str
-    """Time of the occurrence that is skipped. `YYYY-MM-DD HH:MM:SS` in UTC."""
+    skipped: datetime
+    """Time of the occurrence that is skipped. In UTC."""
     recurring: RecurringJob
     """The job after that. It is completed if it has no further occurrence."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "SkipNextResult":
         """Read it from a response."""
         return cls(
             message=body["message"],
-            skipped=body["skipped"],
+            skipped=moment(body["skipped"]),
             recurring=RecurringJob.from_json(body["recurring"]),
+            request_id=body["request_id"],
         )
 
 
@@ -2495,6 +2757,8 @@ class GetRecurringLogsResult:
     """Whether `total` is an estimate, because there are more than 10,000 log entries."""
     next_cursor: str | None
     """`cursor` of the next page. Null on the last page."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "GetRecurringLogsResult":
@@ -2505,6 +2769,7 @@ class GetRecurringLogsResult:
             logs=tuple(RecurringLog.from_json(each) for each in body["logs"]),
             total_is_estimate=body["total_is_estimate"],
             next_cursor=body["next_cursor"],
+            request_id=body["request_id"],
         )
 
 
@@ -2522,6 +2787,8 @@ class ListGatewayEventsResult:
     """Whether `total` is an estimate, because there are more than 10,000 events."""
     next_cursor: str | None
     """`cursor` of the next page. Null on the last page."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ListGatewayEventsResult":
@@ -2532,6 +2799,7 @@ class ListGatewayEventsResult:
             events=tuple(GatewayEvent.from_json(each) for each in body["events"]),
             total_is_estimate=body["total_is_estimate"],
             next_cursor=body["next_cursor"],
+            request_id=body["request_id"],
         )
 
 
@@ -2549,6 +2817,8 @@ class GetVolumesResult:
     """Card payments and refunds, oldest day first, then by gateway and currency."""
     wallet_volumes: tuple[WalletVolume, ...]
     """Credits and debits of wallets, oldest day first, then by currency."""
+    request_id: str
+    """Id of the request, to quote to support."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "GetVolumesResult":
@@ -2559,4 +2829,35 @@ class GetVolumesResult:
             to_date=body["to_date"],
             card_volumes=tuple(CardVolume.from_json(each) for each in body["card_volumes"]),
             wallet_volumes=tuple(WalletVolume.from_json(each) for each in body["wallet_volumes"]),
+            request_id=body["request_id"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListAuditEventsResult:
+    """Response of `list_audit_events`."""
+
+    count: int
+    """Number of events on this page."""
+    total: int
+    """Number of events on all pages."""
+    events: tuple[AuditEvent, ...]
+    """The events of this page."""
+    total_is_estimate: bool
+    """Whether `total` is an estimate, because there are more than 10,000 events."""
+    next_cursor: str | None
+    """`cursor` of the next page. Null on the last page."""
+    request_id: str
+    """Id of the request, to quote to support."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "ListAuditEventsResult":
+        """Read it from a response."""
+        return cls(
+            count=body["count"],
+            total=body["total"],
+            events=tuple(AuditEvent.from_json(each) for each in body["events"]),
+            total_is_estimate=body["total_is_estimate"],
+            next_cursor=body["next_cursor"],
+            request_id=body["request_id"],
         )

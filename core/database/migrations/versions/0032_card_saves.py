@@ -1,6 +1,8 @@
 """How many cards of a user were sent to be saved.
 
 Cores of the version before need no stop: they do not count.
+
+Phase: expand.
 """
 
 import sqlalchemy as sa

@@ -1,6 +1,8 @@
 """Limits of one business.
 
 Cores of the version before need no stop: they limit nobody.
+
+Phase: expand.
 """
 
 import sqlalchemy as sa

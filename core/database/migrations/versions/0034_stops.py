@@ -1,6 +1,8 @@
 """What operators have stopped.
 
 Cores of the version before need no stop: they ignore the table.
+
+Phase: expand.
 """
 
 import sqlalchemy as sa
@@ -9,7 +11,7 @@ from alembic import op
 from core.database.schema import UtcDateTime
 
 revision = "0034_stops"
-down_revision = "0031_erase"
+down_revision = "0033_business_limits"
 branch_labels = None
 depends_on = None
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0039_ignored_events"
-down_revision = "0031_erase"
+down_revision = "0037_audit"
 branch_labels = None
 depends_on = None
 

@@ -1,6 +1,8 @@
 """When events were processed, and what lists of events and daily volumes read.
 
 Cores of the version before need no stop: they leave the new column NULL.
+
+Phase: expand.
 """
 
 import sqlalchemy as sa
@@ -9,7 +11,7 @@ from alembic import op
 from core.database.schema import UtcDateTime
 
 revision = "0041_reports"
-down_revision = "0031_erase"
+down_revision = "0039_ignored_events"
 branch_labels = None
 depends_on = None
 

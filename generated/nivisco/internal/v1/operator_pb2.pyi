@@ -11,6 +11,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.type import money_pb2 as _money_pb2
+from nivisco.payments.v1 import audit_pb2 as _audit_pb2
 from nivisco.payments.v1 import business_pb2 as _business_pb2
 from nivisco.payments.v1 import payments_pb2 as _payments_pb2
 from nivisco.payments.v1 import refunds_pb2 as _refunds_pb2
@@ -155,6 +156,38 @@ REFUND_RESOLUTION_FAILED: RefundResolution.ValueType  # 2
 idempotency key is a new refund.
 """
 Global___RefundResolution: _TypeAlias = RefundResolution  # noqa: Y015
+
+class _Stoppable:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StoppableEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Stoppable.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STOPPABLE_UNSPECIFIED: _Stoppable.ValueType  # 0
+    """Unspecified."""
+    STOPPABLE_CHARGES: _Stoppable.ValueType  # 1
+    """Charges, authorizations and fundings of cards by requests."""
+    STOPPABLE_RECURRING: _Stoppable.ValueType  # 2
+    """Cycles of recurring jobs."""
+    STOPPABLE_EVERYTHING: _Stoppable.ValueType  # 3
+    """Both, captures of authorized payments, and movements in wallets. Of one gateway: not those in
+    wallets.
+    """
+
+class Stoppable(_Stoppable, metaclass=_StoppableEnumTypeWrapper):
+    """What operators stop."""
+
+STOPPABLE_UNSPECIFIED: Stoppable.ValueType  # 0
+"""Unspecified."""
+STOPPABLE_CHARGES: Stoppable.ValueType  # 1
+"""Charges, authorizations and fundings of cards by requests."""
+STOPPABLE_RECURRING: Stoppable.ValueType  # 2
+"""Cycles of recurring jobs."""
+STOPPABLE_EVERYTHING: Stoppable.ValueType  # 3
+"""Both, captures of authorized payments, and movements in wallets. Of one gateway: not those in
+wallets.
+"""
+Global___Stoppable: _TypeAlias = Stoppable  # noqa: Y015
 
 @_typing.final
 class CreateAdminRequest(_message.Message):
@@ -1894,3 +1927,506 @@ class LimitBusinessResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LimitBusinessResponse: _TypeAlias = LimitBusinessResponse  # noqa: Y015
+
+@_typing.final
+class StopScope(_message.Message):
+    """What a stop is of."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WHAT_FIELD_NUMBER: _builtins.int
+    BUSINESS_ID_FIELD_NUMBER: _builtins.int
+    GATEWAY_FIELD_NUMBER: _builtins.int
+    what: Global___Stoppable.ValueType
+    """What is stopped."""
+    business_id: _builtins.str
+    """Id of the business. Absent: all businesses."""
+    gateway: _types_pb2.Gateway.ValueType
+    """The gateway. Absent: all gateways, and the wallets."""
+    def __init__(
+        self,
+        *,
+        what: Global___Stoppable.ValueType = ...,
+        business_id: _builtins.str | None = ...,
+        gateway: _types_pb2.Gateway.ValueType | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_business_id", b"_business_id", "_gateway", b"_gateway", "business_id", b"business_id", "gateway", b"gateway"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_business_id", b"_business_id", "_gateway", b"_gateway", "business_id", b"business_id", "gateway", b"gateway", "what", b"what"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__business_id: _TypeAlias = _typing.Literal["business_id"]  # noqa: Y015
+    _WhichOneofArgType__business_id: _TypeAlias = _typing.Literal["_business_id", b"_business_id"]  # noqa: Y015
+    _WhichOneofReturnType__gateway: _TypeAlias = _typing.Literal["gateway"]  # noqa: Y015
+    _WhichOneofArgType__gateway: _TypeAlias = _typing.Literal["_gateway", b"_gateway"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__business_id) -> _WhichOneofReturnType__business_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__gateway) -> _WhichOneofReturnType__gateway | None: ...
+
+Global___StopScope: _TypeAlias = StopScope  # noqa: Y015
+
+@_typing.final
+class Stop(_message.Message):
+    """A stop."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    STOPPED_AT_FIELD_NUMBER: _builtins.int
+    STOPPED_BY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ENDED_AT_FIELD_NUMBER: _builtins.int
+    stopped_by: _builtins.str
+    """The operator."""
+    reason: _builtins.str
+    """Why."""
+    @_builtins.property
+    def scope(self) -> Global___StopScope:
+        """What it is of."""
+
+    @_builtins.property
+    def stopped_at(self) -> _timestamp_pb2.Timestamp:
+        """Since when."""
+
+    @_builtins.property
+    def ended_at(self) -> _timestamp_pb2.Timestamp:
+        """When it ended. Absent: it is in force."""
+
+    def __init__(
+        self,
+        *,
+        scope: Global___StopScope | None = ...,
+        stopped_at: _timestamp_pb2.Timestamp | None = ...,
+        stopped_by: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        ended_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ended_at", b"ended_at", "scope", b"scope", "stopped_at", b"stopped_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended_at", b"ended_at", "reason", b"reason", "scope", b"scope", "stopped_at", b"stopped_at", "stopped_by", b"stopped_by"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Stop: _TypeAlias = Stop  # noqa: Y015
+
+@_typing.final
+class StopPaymentsRequest(_message.Message):
+    """Request for StopPayments."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    DECIDED_BY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    decided_by: _builtins.str
+    """The operator, 1 to 200 characters."""
+    reason: _builtins.str
+    """Why, 1 to 500 characters. No business sees it."""
+    @_builtins.property
+    def scope(self) -> Global___StopScope:
+        """What to stop."""
+
+    def __init__(
+        self,
+        *,
+        scope: Global___StopScope | None = ...,
+        decided_by: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decided_by", b"decided_by", "reason", b"reason", "scope", b"scope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StopPaymentsRequest: _TypeAlias = StopPaymentsRequest  # noqa: Y015
+
+@_typing.final
+class StopPaymentsResponse(_message.Message):
+    """Response for StopPayments."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STOP_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def stop(self) -> Global___Stop:
+        """The stop."""
+
+    def __init__(
+        self,
+        *,
+        stop: Global___Stop | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["stop", b"stop"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["stop", b"stop"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StopPaymentsResponse: _TypeAlias = StopPaymentsResponse  # noqa: Y015
+
+@_typing.final
+class StartPaymentsRequest(_message.Message):
+    """Request for StartPayments."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    DECIDED_BY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    decided_by: _builtins.str
+    """The operator, 1 to 200 characters."""
+    reason: _builtins.str
+    """Why, 1 to 500 characters. No business sees it."""
+    @_builtins.property
+    def scope(self) -> Global___StopScope:
+        """What to start: exactly what was stopped."""
+
+    def __init__(
+        self,
+        *,
+        scope: Global___StopScope | None = ...,
+        decided_by: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decided_by", b"decided_by", "reason", b"reason", "scope", b"scope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StartPaymentsRequest: _TypeAlias = StartPaymentsRequest  # noqa: Y015
+
+@_typing.final
+class StartPaymentsResponse(_message.Message):
+    """Response for StartPayments."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STOP_FIELD_NUMBER: _builtins.int
+    OTHERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def stop(self) -> Global___Stop:
+        """The stop, which has ended."""
+
+    @_builtins.property
+    def others(self) -> _containers.RepeatedCompositeFieldContainer[Global___Stop]:
+        """The other stops, which are still in force."""
+
+    def __init__(
+        self,
+        *,
+        stop: Global___Stop | None = ...,
+        others: _abc.Iterable[Global___Stop] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["stop", b"stop"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["others", b"others", "stop", b"stop"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StartPaymentsResponse: _TypeAlias = StartPaymentsResponse  # noqa: Y015
+
+@_typing.final
+class ListStopsRequest(_message.Message):
+    """Request for ListStops."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListStopsRequest: _TypeAlias = ListStopsRequest  # noqa: Y015
+
+@_typing.final
+class ListStopsResponse(_message.Message):
+    """Response for ListStops."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STOPS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def stops(self) -> _containers.RepeatedCompositeFieldContainer[Global___Stop]:
+        """The stops in force, the first one first."""
+
+    def __init__(
+        self,
+        *,
+        stops: _abc.Iterable[Global___Stop] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["stops", b"stops"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListStopsResponse: _TypeAlias = ListStopsResponse  # noqa: Y015
+
+@_typing.final
+class Kept(_message.Message):
+    """What is kept for some time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    DUE_COUNT_FIELD_NUMBER: _builtins.int
+    OLDEST_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """`idempotency_records` or `ignored_events`."""
+    days: _builtins.int
+    """For how many days, by the core's settings."""
+    due_count: _builtins.int
+    """How many are older, and are deleted by the next look of a core."""
+    @_builtins.property
+    def oldest(self) -> _timestamp_pb2.Timestamp:
+        """When the oldest of these was stored. Unset: none is older."""
+
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        days: _builtins.int = ...,
+        due_count: _builtins.int = ...,
+        oldest: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["oldest", b"oldest"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "due_count", b"due_count", "kind", b"kind", "oldest", b"oldest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Kept: _TypeAlias = Kept  # noqa: Y015
+
+@_typing.final
+class ShowRetentionRequest(_message.Message):
+    """Request for ShowRetention."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShowRetentionRequest: _TypeAlias = ShowRetentionRequest  # noqa: Y015
+
+@_typing.final
+class ShowRetentionResponse(_message.Message):
+    """Response for ShowRetention."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEPT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def kept(self) -> _containers.RepeatedCompositeFieldContainer[Global___Kept]:
+        """What is deleted once it is old."""
+
+    def __init__(
+        self,
+        *,
+        kept: _abc.Iterable[Global___Kept] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kept", b"kept"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShowRetentionResponse: _TypeAlias = ShowRetentionResponse  # noqa: Y015
+
+@_typing.final
+class ExportAuditRequest(_message.Message):
+    """Request for ExportAudit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUSINESS_ID_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    business_id: _builtins.str
+    """Only events of this business. Defaults to all."""
+    position: _builtins.str
+    """`next_position` of the response before. Empty: the first page."""
+    def __init__(
+        self,
+        *,
+        business_id: _builtins.str | None = ...,
+        position: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_business_id", b"_business_id", "business_id", b"business_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_business_id", b"_business_id", "business_id", b"business_id", "position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__business_id: _TypeAlias = _typing.Literal["business_id"]  # noqa: Y015
+    _WhichOneofArgType__business_id: _TypeAlias = _typing.Literal["_business_id", b"_business_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__business_id) -> _WhichOneofReturnType__business_id | None: ...
+
+Global___ExportAuditRequest: _TypeAlias = ExportAuditRequest  # noqa: Y015
+
+@_typing.final
+class ExportAuditResponse(_message.Message):
+    """Response for ExportAudit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    BUSINESS_ID_FIELD_NUMBER: _builtins.int
+    NEXT_POSITION_FIELD_NUMBER: _builtins.int
+    business_id: _builtins.str
+    """The business. Empty if there are no more events."""
+    next_position: _builtins.str
+    """Where the next page begins; empty after the last one."""
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[_audit_pb2.AuditEvent]:
+        """The events of the page, all of one business."""
+
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[_audit_pb2.AuditEvent] | None = ...,
+        business_id: _builtins.str = ...,
+        next_position: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["business_id", b"business_id", "events", b"events", "next_position", b"next_position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportAuditResponse: _TypeAlias = ExportAuditResponse  # noqa: Y015
+
+@_typing.final
+class AuditCheckpoint(_message.Message):
+    """What an audit trail was at some time, as recorded outside of the database."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUSINESS_ID_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    HASH_FIELD_NUMBER: _builtins.int
+    business_id: _builtins.str
+    """Id of the business."""
+    sequence: _builtins.int
+    """Position of its last event."""
+    hash: _builtins.str
+    """Hash of that event."""
+    def __init__(
+        self,
+        *,
+        business_id: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        hash: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["business_id", b"business_id", "hash", b"hash", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditCheckpoint: _TypeAlias = AuditCheckpoint  # noqa: Y015
+
+@_typing.final
+class VerifyAuditRequest(_message.Message):
+    """Request for VerifyAudit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUSINESS_ID_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    CHECKPOINTS_FIELD_NUMBER: _builtins.int
+    business_id: _builtins.str
+    """Only the trail of this business. Defaults to all."""
+    position: _builtins.str
+    """`next_position` of the response before. Empty: the first page."""
+    @_builtins.property
+    def checkpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditCheckpoint]:
+        """Checkpoints to compare with."""
+
+    def __init__(
+        self,
+        *,
+        business_id: _builtins.str | None = ...,
+        position: _builtins.str = ...,
+        checkpoints: _abc.Iterable[Global___AuditCheckpoint] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_business_id", b"_business_id", "business_id", b"business_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_business_id", b"_business_id", "business_id", b"business_id", "checkpoints", b"checkpoints", "position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__business_id: _TypeAlias = _typing.Literal["business_id"]  # noqa: Y015
+    _WhichOneofArgType__business_id: _TypeAlias = _typing.Literal["_business_id", b"_business_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__business_id) -> _WhichOneofReturnType__business_id | None: ...
+
+Global___VerifyAuditRequest: _TypeAlias = VerifyAuditRequest  # noqa: Y015
+
+@_typing.final
+class VerifyAuditResponse(_message.Message):
+    """Response for VerifyAudit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    PROBLEMS_FIELD_NUMBER: _builtins.int
+    NEXT_POSITION_FIELD_NUMBER: _builtins.int
+    events: _builtins.int
+    """Number of events of the page."""
+    next_position: _builtins.str
+    """Where the next page begins; empty after the last one."""
+    @_builtins.property
+    def problems(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditProblem]:
+        """What is wrong."""
+
+    def __init__(
+        self,
+        *,
+        events: _builtins.int = ...,
+        problems: _abc.Iterable[Global___AuditProblem] | None = ...,
+        next_position: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "next_position", b"next_position", "problems", b"problems"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyAuditResponse: _TypeAlias = VerifyAuditResponse  # noqa: Y015
+
+@_typing.final
+class AuditProblem(_message.Message):
+    """Something that is wrong in an audit trail."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUSINESS_ID_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    business_id: _builtins.str
+    """Id of the business."""
+    sequence: _builtins.int
+    """Position in its trail."""
+    problem: _builtins.str
+    """What is wrong, in words."""
+    def __init__(
+        self,
+        *,
+        business_id: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        problem: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["business_id", b"business_id", "problem", b"problem", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditProblem: _TypeAlias = AuditProblem  # noqa: Y015

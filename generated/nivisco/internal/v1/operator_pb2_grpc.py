@@ -110,6 +110,36 @@ class OperatorServiceStub:
                 request_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.LimitBusinessRequest.SerializeToString,
                 response_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.LimitBusinessResponse.FromString,
                 _registered_method=True)
+        self.StopPayments = channel.unary_unary(
+                '/nivisco.internal.v1.OperatorService/StopPayments',
+                request_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.StopPaymentsRequest.SerializeToString,
+                response_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.StopPaymentsResponse.FromString,
+                _registered_method=True)
+        self.StartPayments = channel.unary_unary(
+                '/nivisco.internal.v1.OperatorService/StartPayments',
+                request_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.StartPaymentsRequest.SerializeToString,
+                response_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.StartPaymentsResponse.FromString,
+                _registered_method=True)
+        self.ListStops = channel.unary_unary(
+                '/nivisco.internal.v1.OperatorService/ListStops',
+                request_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ListStopsRequest.SerializeToString,
+                response_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ListStopsResponse.FromString,
+                _registered_method=True)
+        self.ShowRetention = channel.unary_unary(
+                '/nivisco.internal.v1.OperatorService/ShowRetention',
+                request_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ShowRetentionRequest.SerializeToString,
+                response_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ShowRetentionResponse.FromString,
+                _registered_method=True)
+        self.ExportAudit = channel.unary_unary(
+                '/nivisco.internal.v1.OperatorService/ExportAudit',
+                request_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ExportAuditRequest.SerializeToString,
+                response_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ExportAuditResponse.FromString,
+                _registered_method=True)
+        self.VerifyAudit = channel.unary_unary(
+                '/nivisco.internal.v1.OperatorService/VerifyAudit',
+                request_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.VerifyAuditRequest.SerializeToString,
+                response_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.VerifyAuditResponse.FromString,
+                _registered_method=True)
 
 
 class OperatorServiceServicer:
@@ -230,6 +260,50 @@ class OperatorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StopPayments(self, request, context):
+        """Stops charges, recurring jobs, or everything that takes or moves money. The response arrives
+        when the stop is in force in every core. Repeating it changes who and why.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StartPayments(self, request, context):
+        """Ends a stop. Recurring jobs charge what fell due meanwhile by their `catch_up`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListStops(self, request, context):
+        """Lists the stops that are in force, the first one first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ShowRetention(self, request, context):
+        """Returns what the cores delete once it is old, and how much of it is due. Deletes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportAudit(self, request, context):
+        """Returns a page of the audit trail, of one business after the other, oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifyAudit(self, request, context):
+        """Verifies a page of the audit trail: each event's keyed hash, that none is missing, and that it
+        has what the checkpoints say.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperatorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -307,6 +381,36 @@ def add_OperatorServiceServicer_to_server(servicer, server):
                     servicer.LimitBusiness,
                     request_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.LimitBusinessRequest.FromString,
                     response_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.LimitBusinessResponse.SerializeToString,
+            ),
+            'StopPayments': grpc.unary_unary_rpc_method_handler(
+                    servicer.StopPayments,
+                    request_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.StopPaymentsRequest.FromString,
+                    response_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.StopPaymentsResponse.SerializeToString,
+            ),
+            'StartPayments': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartPayments,
+                    request_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.StartPaymentsRequest.FromString,
+                    response_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.StartPaymentsResponse.SerializeToString,
+            ),
+            'ListStops': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListStops,
+                    request_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ListStopsRequest.FromString,
+                    response_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ListStopsResponse.SerializeToString,
+            ),
+            'ShowRetention': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShowRetention,
+                    request_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ShowRetentionRequest.FromString,
+                    response_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ShowRetentionResponse.SerializeToString,
+            ),
+            'ExportAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExportAudit,
+                    request_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ExportAuditRequest.FromString,
+                    response_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.ExportAuditResponse.SerializeToString,
+            ),
+            'VerifyAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyAudit,
+                    request_deserializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.VerifyAuditRequest.FromString,
+                    response_serializer=nivisco_dot_internal_dot_v1_dot_operator__pb2.VerifyAuditResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -715,6 +819,168 @@ class OperatorService:
             '/nivisco.internal.v1.OperatorService/LimitBusiness',
             nivisco_dot_internal_dot_v1_dot_operator__pb2.LimitBusinessRequest.SerializeToString,
             nivisco_dot_internal_dot_v1_dot_operator__pb2.LimitBusinessResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StopPayments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.internal.v1.OperatorService/StopPayments',
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.StopPaymentsRequest.SerializeToString,
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.StopPaymentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartPayments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.internal.v1.OperatorService/StartPayments',
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.StartPaymentsRequest.SerializeToString,
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.StartPaymentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListStops(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.internal.v1.OperatorService/ListStops',
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.ListStopsRequest.SerializeToString,
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.ListStopsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShowRetention(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.internal.v1.OperatorService/ShowRetention',
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.ShowRetentionRequest.SerializeToString,
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.ShowRetentionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.internal.v1.OperatorService/ExportAudit',
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.ExportAuditRequest.SerializeToString,
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.ExportAuditResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nivisco.internal.v1.OperatorService/VerifyAudit',
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.VerifyAuditRequest.SerializeToString,
+            nivisco_dot_internal_dot_v1_dot_operator__pb2.VerifyAuditResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -78,6 +78,22 @@ class OperatorServiceStub:
     """Ends the suspension of a business."""
     LimitBusiness: _grpc.UnaryUnaryMultiCallable[_operator_pb2.LimitBusinessRequest, _operator_pb2.LimitBusinessResponse]
     """Changes the limits of a business, and returns them. Every core knows them two seconds later."""
+    StopPayments: _grpc.UnaryUnaryMultiCallable[_operator_pb2.StopPaymentsRequest, _operator_pb2.StopPaymentsResponse]
+    """Stops charges, recurring jobs, or everything that takes or moves money. The response arrives
+    when the stop is in force in every core. Repeating it changes who and why.
+    """
+    StartPayments: _grpc.UnaryUnaryMultiCallable[_operator_pb2.StartPaymentsRequest, _operator_pb2.StartPaymentsResponse]
+    """Ends a stop. Recurring jobs charge what fell due meanwhile by their `catch_up`."""
+    ListStops: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListStopsRequest, _operator_pb2.ListStopsResponse]
+    """Lists the stops that are in force, the first one first."""
+    ShowRetention: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ShowRetentionRequest, _operator_pb2.ShowRetentionResponse]
+    """Returns what the cores delete once it is old, and how much of it is due. Deletes nothing."""
+    ExportAudit: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ExportAuditRequest, _operator_pb2.ExportAuditResponse]
+    """Returns a page of the audit trail, of one business after the other, oldest first."""
+    VerifyAudit: _grpc.UnaryUnaryMultiCallable[_operator_pb2.VerifyAuditRequest, _operator_pb2.VerifyAuditResponse]
+    """Verifies a page of the audit trail: each event's keyed hash, that none is missing, and that it
+    has what the checkpoints say.
+    """
 
 @_typing.type_check_only
 class OperatorServiceAsyncStub(OperatorServiceStub):
@@ -129,6 +145,22 @@ class OperatorServiceAsyncStub(OperatorServiceStub):
     """Ends the suspension of a business."""
     LimitBusiness: _aio.UnaryUnaryMultiCallable[_operator_pb2.LimitBusinessRequest, _operator_pb2.LimitBusinessResponse]  # type: ignore[assignment]
     """Changes the limits of a business, and returns them. Every core knows them two seconds later."""
+    StopPayments: _aio.UnaryUnaryMultiCallable[_operator_pb2.StopPaymentsRequest, _operator_pb2.StopPaymentsResponse]  # type: ignore[assignment]
+    """Stops charges, recurring jobs, or everything that takes or moves money. The response arrives
+    when the stop is in force in every core. Repeating it changes who and why.
+    """
+    StartPayments: _aio.UnaryUnaryMultiCallable[_operator_pb2.StartPaymentsRequest, _operator_pb2.StartPaymentsResponse]  # type: ignore[assignment]
+    """Ends a stop. Recurring jobs charge what fell due meanwhile by their `catch_up`."""
+    ListStops: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListStopsRequest, _operator_pb2.ListStopsResponse]  # type: ignore[assignment]
+    """Lists the stops that are in force, the first one first."""
+    ShowRetention: _aio.UnaryUnaryMultiCallable[_operator_pb2.ShowRetentionRequest, _operator_pb2.ShowRetentionResponse]  # type: ignore[assignment]
+    """Returns what the cores delete once it is old, and how much of it is due. Deletes nothing."""
+    ExportAudit: _aio.UnaryUnaryMultiCallable[_operator_pb2.ExportAuditRequest, _operator_pb2.ExportAuditResponse]  # type: ignore[assignment]
+    """Returns a page of the audit trail, of one business after the other, oldest first."""
+    VerifyAudit: _aio.UnaryUnaryMultiCallable[_operator_pb2.VerifyAuditRequest, _operator_pb2.VerifyAuditResponse]  # type: ignore[assignment]
+    """Verifies a page of the audit trail: each event's keyed hash, that none is missing, and that it
+    has what the checkpoints say.
+    """
 
 class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
     """Serves the operator's command line while the core holds the database."""
@@ -267,5 +299,57 @@ class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.LimitBusinessResponse, _abc.Awaitable[_operator_pb2.LimitBusinessResponse]]:
         """Changes the limits of a business, and returns them. Every core knows them two seconds later."""
+
+    @_abc_1.abstractmethod
+    def StopPayments(
+        self,
+        request: _operator_pb2.StopPaymentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.StopPaymentsResponse, _abc.Awaitable[_operator_pb2.StopPaymentsResponse]]:
+        """Stops charges, recurring jobs, or everything that takes or moves money. The response arrives
+        when the stop is in force in every core. Repeating it changes who and why.
+        """
+
+    @_abc_1.abstractmethod
+    def StartPayments(
+        self,
+        request: _operator_pb2.StartPaymentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.StartPaymentsResponse, _abc.Awaitable[_operator_pb2.StartPaymentsResponse]]:
+        """Ends a stop. Recurring jobs charge what fell due meanwhile by their `catch_up`."""
+
+    @_abc_1.abstractmethod
+    def ListStops(
+        self,
+        request: _operator_pb2.ListStopsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ListStopsResponse, _abc.Awaitable[_operator_pb2.ListStopsResponse]]:
+        """Lists the stops that are in force, the first one first."""
+
+    @_abc_1.abstractmethod
+    def ShowRetention(
+        self,
+        request: _operator_pb2.ShowRetentionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ShowRetentionResponse, _abc.Awaitable[_operator_pb2.ShowRetentionResponse]]:
+        """Returns what the cores delete once it is old, and how much of it is due. Deletes nothing."""
+
+    @_abc_1.abstractmethod
+    def ExportAudit(
+        self,
+        request: _operator_pb2.ExportAuditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ExportAuditResponse, _abc.Awaitable[_operator_pb2.ExportAuditResponse]]:
+        """Returns a page of the audit trail, of one business after the other, oldest first."""
+
+    @_abc_1.abstractmethod
+    def VerifyAudit(
+        self,
+        request: _operator_pb2.VerifyAuditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.VerifyAuditResponse, _abc.Awaitable[_operator_pb2.VerifyAuditResponse]]:
+        """Verifies a page of the audit trail: each event's keyed hash, that none is missing, and that it
+        has what the checkpoints say.
+        """
 
 def add_OperatorServiceServicer_to_server(servicer: OperatorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -163,6 +163,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Too many charges of the user or card were declined, or too many cards of the user were sent to
     be saved; `limit` names which. Nothing was charged or saved. Retry after the given delay.
     """
+    ERROR_REASON_PAYMENTS_STOPPED: _ErrorReason.ValueType  # 80
+    """The operator of the service has stopped such payments for the time being, for one business or
+    for all. Nothing was done. Send the same request again after the given delay.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason for an error. The name without its prefix is `ErrorInfo.reason` in gRPC and `code` in
@@ -307,6 +311,10 @@ ERROR_REASON_USER_SUSPENDED: ErrorReason.ValueType  # 73
 ERROR_REASON_TOO_MANY_CARD_ATTEMPTS: ErrorReason.ValueType  # 74
 """Too many charges of the user or card were declined, or too many cards of the user were sent to
 be saved; `limit` names which. Nothing was charged or saved. Retry after the given delay.
+"""
+ERROR_REASON_PAYMENTS_STOPPED: ErrorReason.ValueType  # 80
+"""The operator of the service has stopped such payments for the time being, for one business or
+for all. Nothing was done. Send the same request again after the given delay.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 

@@ -230,6 +230,22 @@ ROWS = OLD_ROWS | {
         "stopped_by": "ana",
         "reason": "r",
     },
+    "audit_events": {
+        "business_id": "B",
+        "sequence": 1,
+        "event_id": "AUD-1",
+        "occurred_at": NOW,
+        "actor": "api_key",
+        "actor_id": "default",
+        "action": "create_user",
+        "transition": "",
+        "change": "created",
+        "subject": "users",
+        "subject_id": "USR-1",
+        "request_id": "R",
+        "after_hash": "0",
+        "hash": "0",
+    },
 }
 """A row for each table of this version's schema."""
 

@@ -123,6 +123,9 @@ IMPOSSIBLE: dict[str, dict[str, object]] = {
     "ck_decisions_action_is_known": {"action": "undo", "resolution": None},
     "ck_decisions_resolution_is_known": {"resolution": "paid"},
     "ck_decisions_resolution_of_resolve": {"resolution": None},
+    "ck_audit_events_actor_is_known": {"actor": "merchant"},
+    "ck_audit_events_change_is_known": {"change": "read"},
+    "ck_audit_events_sequence_is_positive": {"sequence": 0},
 }
 """A value that each constraint must refuse."""
 

@@ -1,0 +1,1 @@
+"""The audit trail: chains what was recorded with each change, verifies it, and shows it."""
