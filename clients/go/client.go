@@ -766,8 +766,8 @@ func (c *Client) IterateRecurringLogs(fields GetRecurringLogsFields) *Iterator[R
 	return &Iterator[RecurringLog]{load: load, cursor: fields.Cursor}
 }
 
-// ListGatewayEvents: Lists the webhooks that gateways sent for the business, newest first, and
-// what each changed.
+// ListGatewayEvents: Lists the webhooks that gateways sent, newest first, and what each
+// changed.
 //
 // Their bodies are not stored.
 func (c *Client) ListGatewayEvents(ctx context.Context, fields ListGatewayEventsFields) (*ListGatewayEventsResult, error) {
@@ -792,11 +792,11 @@ func (c *Client) IterateGatewayEvents(fields ListGatewayEventsFields) *Iterator[
 	return &Iterator[GatewayEvent]{load: load, cursor: fields.Cursor}
 }
 
-// GetVolumes: Returns what was paid, refunded, credited and debited on each UTC day of at most
-// 92 days, by currency.
+// GetVolumes: Returns what was paid, refunded, credited and debited on each UTC day, by
+// currency.
 //
-// Days on which nothing moved are left out. Sums are exact; the gateways' fees are not known
-// here and not taken off.
+// At most 92 days; those on which nothing moved are left out. Sums are exact; the gateways'
+// fees are not known here and not taken off.
 func (c *Client) GetVolumes(ctx context.Context, fields GetVolumesFields) (*GetVolumesResult, error) {
 	var result GetVolumesResult
 	err := c.read(ctx, "get_volumes", fields, &result)

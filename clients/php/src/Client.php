@@ -2443,8 +2443,7 @@ final class Client
     }
 
     /**
-     * Lists the webhooks that gateways sent for the business, newest first, and what each
-     * changed.
+     * Lists the webhooks that gateways sent, newest first, and what each changed.
      *
      * Their bodies are not stored.
      *
@@ -2515,11 +2514,10 @@ final class Client
     }
 
     /**
-     * Returns what was paid, refunded, credited and debited on each UTC day of at most 92
-     * days, by currency.
+     * Returns what was paid, refunded, credited and debited on each UTC day, by currency.
      *
-     * Days on which nothing moved are left out. Sums are exact; the gateways' fees are not
-     * known here and not taken off.
+     * At most 92 days; those on which nothing moved are left out. Sums are exact; the
+     * gateways' fees are not known here and not taken off.
      *
      * - from_date: The first day, by its date in UTC. Defaults to 29 days before the last.
      *   ISO 8601, in UTC unless it has an offset.

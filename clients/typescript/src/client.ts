@@ -1153,8 +1153,7 @@ export class Nivisco {
   }
 
   /**
-   * Lists the webhooks that gateways sent for the business, newest first, and what each
-   * changed.
+   * Lists the webhooks that gateways sent, newest first, and what each changed.
    *
    * Their bodies are not stored.
    *
@@ -1190,11 +1189,10 @@ export class Nivisco {
   }
 
   /**
-   * Returns what was paid, refunded, credited and debited on each UTC day of at most 92
-   * days, by currency.
+   * Returns what was paid, refunded, credited and debited on each UTC day, by currency.
    *
-   * Days on which nothing moved are left out. Sums are exact; the gateways' fees are not
-   * known here and not taken off.
+   * At most 92 days; those on which nothing moved are left out. Sums are exact; the
+   * gateways' fees are not known here and not taken off.
    *
    * @throws ApiError with the code INVALID_FIELDS or one of every action.
    * @throws NiviscoError if the call did not succeed.

@@ -2682,8 +2682,7 @@ class AsyncNivisco(AsyncConnection):
         env: Env | None = None,
         cursor: str | None = None,
     ) -> ListGatewayEventsResult:
-        """Lists the webhooks that gateways sent for the business, newest first, and what each
-        changed.
+        """Lists the webhooks that gateways sent, newest first, and what each changed.
 
         Their bodies are not stored.
 
@@ -2762,11 +2761,10 @@ class AsyncNivisco(AsyncConnection):
         to_date: Time | None = None,
         env: Env | None = None,
     ) -> GetVolumesResult:
-        """Returns what was paid, refunded, credited and debited on each UTC day of at most 92
-        days, by currency.
+        """Returns what was paid, refunded, credited and debited on each UTC day, by currency.
 
-        Days on which nothing moved are left out. Sums are exact; the gateways' fees are not
-        known here and not taken off.
+        At most 92 days; those on which nothing moved are left out. Sums are exact; the
+        gateways' fees are not known here and not taken off.
 
         Args:
             from_date: The first day, by its date in UTC. Defaults to 29 days before the

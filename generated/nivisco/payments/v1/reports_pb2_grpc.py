@@ -52,16 +52,16 @@ class ReportsServiceServicer:
     """
 
     def ListGatewayEvents(self, request, context):
-        """Lists the webhooks that gateways sent for the business, newest first, and what each changed.
-        Their bodies are not stored.
+        """Lists the webhooks that gateways sent, newest first, and what each changed. Their bodies are
+        not stored.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetVolumes(self, request, context):
-        """Returns what was paid, refunded, credited and debited on each UTC day of at most 92 days, by
-        currency. Days on which nothing moved are left out. Sums are exact; the gateways' fees are not
+        """Returns what was paid, refunded, credited and debited on each UTC day, by currency. At most 92
+        days; those on which nothing moved are left out. Sums are exact; the gateways' fees are not
         known here and not taken off.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -34,12 +34,12 @@ class ReportsServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ReportsServiceAsyncStub: ...
     ListGatewayEvents: _grpc.UnaryUnaryMultiCallable[_reports_pb2.ListGatewayEventsRequest, _reports_pb2.ListGatewayEventsResponse]
-    """Lists the webhooks that gateways sent for the business, newest first, and what each changed.
-    Their bodies are not stored.
+    """Lists the webhooks that gateways sent, newest first, and what each changed. Their bodies are
+    not stored.
     """
     GetVolumes: _grpc.UnaryUnaryMultiCallable[_reports_pb2.GetVolumesRequest, _reports_pb2.GetVolumesResponse]
-    """Returns what was paid, refunded, credited and debited on each UTC day of at most 92 days, by
-    currency. Days on which nothing moved are left out. Sums are exact; the gateways' fees are not
+    """Returns what was paid, refunded, credited and debited on each UTC day, by currency. At most 92
+    days; those on which nothing moved are left out. Sums are exact; the gateways' fees are not
     known here and not taken off.
     """
 
@@ -49,12 +49,12 @@ class ReportsServiceAsyncStub(ReportsServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListGatewayEvents: _aio.UnaryUnaryMultiCallable[_reports_pb2.ListGatewayEventsRequest, _reports_pb2.ListGatewayEventsResponse]  # type: ignore[assignment]
-    """Lists the webhooks that gateways sent for the business, newest first, and what each changed.
-    Their bodies are not stored.
+    """Lists the webhooks that gateways sent, newest first, and what each changed. Their bodies are
+    not stored.
     """
     GetVolumes: _aio.UnaryUnaryMultiCallable[_reports_pb2.GetVolumesRequest, _reports_pb2.GetVolumesResponse]  # type: ignore[assignment]
-    """Returns what was paid, refunded, credited and debited on each UTC day of at most 92 days, by
-    currency. Days on which nothing moved are left out. Sums are exact; the gateways' fees are not
+    """Returns what was paid, refunded, credited and debited on each UTC day, by currency. At most 92
+    days; those on which nothing moved are left out. Sums are exact; the gateways' fees are not
     known here and not taken off.
     """
 
@@ -67,8 +67,8 @@ class ReportsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _reports_pb2.ListGatewayEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_reports_pb2.ListGatewayEventsResponse, _abc.Awaitable[_reports_pb2.ListGatewayEventsResponse]]:
-        """Lists the webhooks that gateways sent for the business, newest first, and what each changed.
-        Their bodies are not stored.
+        """Lists the webhooks that gateways sent, newest first, and what each changed. Their bodies are
+        not stored.
         """
 
     @_abc_1.abstractmethod
@@ -77,8 +77,8 @@ class ReportsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _reports_pb2.GetVolumesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_reports_pb2.GetVolumesResponse, _abc.Awaitable[_reports_pb2.GetVolumesResponse]]:
-        """Returns what was paid, refunded, credited and debited on each UTC day of at most 92 days, by
-        currency. Days on which nothing moved are left out. Sums are exact; the gateways' fees are not
+        """Returns what was paid, refunded, credited and debited on each UTC day, by currency. At most 92
+        days; those on which nothing moved are left out. Sums are exact; the gateways' fees are not
         known here and not taken off.
         """
 
