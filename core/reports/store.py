@@ -16,6 +16,7 @@ from sqlalchemy import (
     func,
     literal,
     null,
+    or_,
     select,
     text,
     union_all,
@@ -212,7 +213,9 @@ def _moved_on(day_of: DayOf) -> CompoundSelect[Any]:
             (
                 payments.c.env == bindparam("env"),
                 payments.c.gateway.in_(GATEWAYS),  # so that ix_payments_by_status has the rows
-                payments.c.status.in_(sorted(CHARGED)),
+                payments.c.status.in_(sorted(CHARGED | {"voided"})),
+                # An authorization that is voided was never charged.
+                or_(payments.c.status != "voided", payments.c.succeeded_at.is_not(None)),
             ),
         ),
         counted(

@@ -20,6 +20,7 @@ from core.payments import turns
 from core.refunds.attempts import StartedRefund
 from core.refunds.beginning import RefundRequest
 from core.refunds.store import Refund, RefundFilter
+from core.reports.service import ReportsService
 from nivisco.payments.v1 import refunds_pb2
 from tests.core.payments.running_service import LOGIN, STRIPE_KEY, RunningService, running_service
 from tests.core.refunds.refunding import REFUNDS
@@ -255,6 +256,12 @@ async def test_the_whole_of_an_unsettled_charge_is_voided(authorize: RunningServ
     assert await state(authorize) == ("voided", 0, 0)
     assert await transactions(authorize) == [(CHARGE, "voided", "50.00")]
     assert await reason_of(refund(authorize, 1, "l")) == "PAYMENT_STATE"
+    reports = ReportsService(authorize.database)
+    _, moved = await reports.volumes(authorize.caller, "TEST", payment.created_at, None)
+    of_cards = [each for each in moved if each.gateway]  # of two days, if it is midnight
+    for kind in ("payment", "refund"):
+        assert sum(each.count(kind) for each in of_cards) == 1
+        assert sum(each.amount_minor(kind) for each in of_cards) == AMOUNT
 
 
 async def test_a_part_of_an_unsettled_charge_waits_until_it_settles(

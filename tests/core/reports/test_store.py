@@ -70,7 +70,7 @@ def made_rows(chance: random.Random) -> dict[str, list[dict[str, Any]]]:
         "wallet_transactions": [],
     }
     for number in range(ROWS_OF_A_TABLE):
-        status = chance.choice(("succeeded", "declined", "refunded", "disputed", "failed"))
+        status = chance.choice(("succeeded", "declined", "refunded", "disputed", "failed", "voided"))
         payment = ROWS["payments"] | {
             "business_id": chance.choice("BBBC"),
             "payment_id": f"PAY-{number}",
@@ -79,6 +79,7 @@ def made_rows(chance: random.Random) -> dict[str, list[dict[str, Any]]]:
             "currency": chance.choice(("usd", "jpy")),
             "amount_minor": chance.choice((1, 99, 10**14)),
             "status": status,
+            "succeeded_at": chance.choice((NOW, None)) if status == "voided" else None,
             "created_at": moments(chance),
         }
         made["payments"].append(payment)
@@ -108,7 +109,7 @@ def expected(made: dict[str, list[dict[str, Any]]], business_id: str, env: str) 
     found = [
         ("payment", row, row["gateway"], row["currency"], row["env"])
         for row in made["payments"]
-        if row["status"] in CHARGED
+        if row["status"] in CHARGED or row["succeeded_at"] is not None
     ]
     found += [
         ("refund", row, row["gateway"], row["currency"], row["env"])
