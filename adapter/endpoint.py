@@ -103,8 +103,10 @@ class Endpoint:
             if action is None:
                 envelope = read_envelope(body)
             else:
-                header = request.headers.get(hdrs.AUTHORIZATION)
-                envelope = read_action_request(body, action, header)
+                headers = request.headers.getall(hdrs.AUTHORIZATION, [])
+                if len(headers) > 1:
+                    return json_responses.CREDENTIALS_INVALID
+                envelope = read_action_request(body, action, *headers)
         except BodyTooLarge:
             return json_responses.error_response(
                 "BODY_TOO_LARGE", "The request body is larger than 64 KiB"

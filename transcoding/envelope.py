@@ -53,7 +53,7 @@ def read_envelope(body: bytes) -> Envelope:
     return _split(parse_object(body))
 
 
-def read_action_request(body: bytes, action: str, authorization: str | None) -> Envelope:
+def read_action_request(body: bytes, action: str, authorization: str | None = None) -> Envelope:
     """Return the envelope of a request to the action's own path, whose body has its fields.
 
     The credentials are in the body, or in an `Authorization` header of HTTP Basic (RFC 7617); a

@@ -96,6 +96,17 @@ async def test_credentials_that_no_business_has_are_refused_without_a_call(
     assert core.calls == []
 
 
+@pytest.mark.parametrize("second", [basic("BUS-2"), basic(), "Bearer x"])
+async def test_two_authorization_headers_are_refused(
+    client: AdapterClient, core: RecordingCore, second: str
+) -> None:
+    headers = [("Authorization", basic()), ("Authorization", second)]
+    url = f"{client.url}/v1/validate_business"
+    async with client.session.post(url, data=b"{}", headers=headers) as response:
+        assert (response.status, await response.json()) == (401, INVALID)
+    assert core.calls == []
+
+
 @pytest.mark.parametrize(
     ("body", "names"),
     [
