@@ -36,7 +36,7 @@ def post_json(url: str, envelope: dict[str, Any], timeout_seconds: float) -> Htt
 
     Raises:
         ValueError: the URL is not an http(s) address, or is plain http to another machine.
-        Failure: no response came.
+        Failure: no response came; the message says whether the request may have been executed.
     """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -51,21 +51,29 @@ def post_json(url: str, envelope: dict[str, Any], timeout_seconds: float) -> Htt
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     body = exact_json.write(envelope).encode()
     try:
+        connection.connect()
+    except OSError as error:
+        raise Failure(
+            f"No response from {url} ({_why(error)}). Is `nivisco up` running there? "
+            "--url names another."
+        ) from None
+    try:
         connection.request("POST", path, body, {"Content-Type": "application/json"})
         response = connection.getresponse()
         return HttpResponse(response.status, response.read(_MAX_RESPONSE_BYTES))
-    except TimeoutError:
-        raise Failure(
-            f"No response from {url} in {timeout_seconds:g} s, so the outcome is unknown. "
-            "Retry with the same idempotency_key to find out."
-        ) from None
     except (OSError, http.client.HTTPException) as error:
-        why = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
+        is_late = isinstance(error, TimeoutError)
+        why = f"in {timeout_seconds:g} s" if is_late else f"({_why(error)})"
         raise Failure(
-            f"No response from {url} ({why}). Is `nivisco up` running there? --url names another."
+            f"No response from {url} {why}, so the outcome is unknown. "
+            "Retry with the same idempotency_key to find out."
         ) from None
     finally:
         connection.close()
+
+
+def _why(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
 
 
 def _is_this_machine(host: str) -> bool:

@@ -20,6 +20,8 @@ class Endpoint(HTTPServer):
     status = 200
     answer = b'{"success": true}'
     received = b""
+    breaks = False
+    """Whether it closes the connection without a response."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -27,6 +29,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.server.received = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.server.breaks:
+            return
         self.send_response(self.server.status)
         self.send_header("Content-Length", str(len(self.server.answer)))
         self.end_headers()

@@ -87,6 +87,17 @@ def test_a_timeout_says_that_the_outcome_is_unknown(endpoint: Endpoint) -> None:
     assert "in 0.1 s, so the outcome is unknown" in result.stderr
 
 
+def test_a_connection_that_breaks_after_the_request_leaves_the_outcome_unknown(
+    endpoint: Endpoint,
+) -> None:
+    endpoint.breaks = True
+    result = _run("charge_customer", "user_id=USR-1", "amount=1", url=_url(endpoint))
+    assert result.exit_code == 1
+    assert endpoint.received
+    assert "(RemoteDisconnected), so the outcome is unknown. Retry with the same" in result.stderr
+    assert "running there" not in result.stderr
+
+
 def test_no_output_shows_the_key(endpoint: Endpoint) -> None:
     for arguments in (["validate_business"], ["validate_business", "x=1"], ["nothing"]):
         for url in (_url(endpoint), "http://127.0.0.1:1/", "nowhere"):
