@@ -14,9 +14,15 @@ from ulid import ULID
 from cli.call_output import action_help, list_actions, print_json, print_table
 from cli.completion import complete_action, complete_field
 from cli.core_access import core_option, core_tls
-from cli.credentials import credential_options, find_credentials, is_sendable, say_source
+from cli.credentials import (
+    credential_options,
+    endpoint_url,
+    find_credentials,
+    is_sendable,
+    say_source,
+)
 from cli.payload import build_payload, describe, paths
-from cli.transports import DEFAULT_URL, call_core, post_json
+from cli.transports import call_core, post_json
 from portal.reference.build import reference
 from rpc.addresses import channel_options, grpc_target
 from rpc.errors import CoreError
@@ -113,13 +119,13 @@ def call(
     login = find_credentials(
         business, credentials_file, profile, os.environ, admin_only=chosen.admin_only
     )
-    say_source(login)
+    url = target if over_grpc else endpoint_url(login, url)
+    say_source(login, url)
     printed = print_table if output == "table" else print_json
     if over_grpc:
         request = _request_message(chosen, payload)
         succeeded = _call_over_grpc(chosen, request, login.credentials, target, timeout, printed)
     else:
-        url = url or login.url or DEFAULT_URL
         succeeded = _call_over_json(chosen, payload, login.credentials, url, timeout, printed)
     if not succeeded:
         raise click.exceptions.Exit(1)

@@ -8,9 +8,10 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import click
 
@@ -35,6 +36,8 @@ class Login:
     """The JSON endpoint that a profile is for."""
     source: str | None = None
     """Where the credentials come from; None if the caller named them."""
+    profile: str | None = None
+    """The profile of `nivisco login` that they are of."""
 
 
 def credential_options(command: _Command) -> _Command:
@@ -139,13 +142,38 @@ def named_login(
 
 
 def _implicit(login: Login, source: str) -> Login:
-    return Login(login.credentials, login.url, source)
+    return replace(login, source=source)
 
 
-def say_source(login: Login) -> None:
-    """Say on stderr which business a request is sent as, unless the user has named it."""
+def say_source(login: Login, where: str) -> None:
+    """Say on stderr which business a request is sent as and where, unless the user has named it."""
     if login.source is not None:
-        click.echo(f"as {login.credentials.business_id} ({login.source})", err=True)
+        click.echo(f"as {login.credentials.business_id} ({login.source}) at {where}", err=True)
+
+
+def endpoint_url(login: Login, url: str | None) -> str:
+    """Return the JSON endpoint to send the credentials to: the URL that is given, or the profile's.
+
+    Raises:
+        click.UsageError: the profile is for another endpoint than the given one.
+    """
+    if url and login.profile and login.url:
+        try:
+            is_same = _origin(url) == _origin(login.url)
+        except ValueError as error:
+            raise click.UsageError(f"--url: {error}.") from None
+        if not is_same:
+            raise click.UsageError(
+                f"Profile {login.profile} is for {login.url}, not {url}: name the credentials for "
+                "that with --business or --credentials, or another --profile."
+            )
+    return url or login.url or DEFAULT_URL
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    default = {"http": 80, "https": 443}.get(parts.scheme)
+    return parts.scheme, parts.hostname, parts.port or default
 
 
 def profiles_folder() -> Path:
@@ -188,7 +216,11 @@ def read_profile(name: str) -> Login:
     url = content.get("url")
     if name in LOCAL_PROFILES and (endpoints := DataDir(DEFAULT_DATA_DIR).read_endpoints()):
         url = endpoints.json
-    return Login(_credentials_in(file, content), url if isinstance(url, str) else None)
+    return Login(
+        _credentials_in(file, content),
+        url if isinstance(url, str) else None,
+        profile=None if name in LOCAL_PROFILES else name,
+    )
 
 
 def read_credentials(file: Path) -> Credentials:

@@ -24,8 +24,8 @@ from cli.tables import columns
 from cli.transports import DEFAULT_URL, post_json
 
 _TIMEOUT_SECONDS = 30.0
-_FORBIDDEN = 403
-"""The status of a key that is valid without the scope that the check needs."""
+_FORBIDDEN, _SCOPE_MISSING = 403, "SCOPE_MISSING"
+"""Status and code of a key that is valid without the scope that the check needs."""
 
 
 @click.command()
@@ -120,7 +120,9 @@ def _check(made: Login) -> None:
         raise click.UsageError(f"--url: {error}.") from None
     try:
         content = json.loads(response.body)
-        accepted = content.get("success") is True or response.status == _FORBIDDEN
+        accepted = content.get("success") is True or (
+            response.status == _FORBIDDEN and content.get("code") == _SCOPE_MISSING
+        )
         why = content.get("error")
     except (ValueError, AttributeError):
         raise Failure(f"{made.url} does not answer as Nivisco (HTTP {response.status}).") from None
@@ -144,12 +146,16 @@ def _store(file: Path, made: Login) -> None:
 def _profiles() -> list[dict[str, str]]:
     stored = sorted(each.stem for each in profiles_folder().glob("*.json"))
     names = [*stored, *(name for name, file in LOCAL_PROFILES.items() if file.exists())]
-    found = ((name, read_profile(name)) for name in names)
-    return [
-        {
-            "profile": name,
-            "business_id": each.credentials.business_id,
-            "url": each.url or DEFAULT_URL,
-        }
-        for name, each in found
-    ]
+    return [_profile(name) for name in names]
+
+
+def _profile(name: str) -> dict[str, str]:
+    try:
+        found = read_profile(name)
+    except click.UsageError as error:
+        return {"profile": name, "broken": error.message}
+    return {
+        "profile": name,
+        "business_id": found.credentials.business_id,
+        "url": found.url or DEFAULT_URL,
+    }

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from cli.call_output import print_json
-from cli.credentials import credential_options, find_credentials, say_source
+from cli.credentials import credential_options, endpoint_url, find_credentials, say_source
 from cli.failures import Failure
 from cli.groups import Group
 from cli.operator_lines import decision_lines, section, value_lines
@@ -22,7 +22,7 @@ from cli.operators import (
     reason_option,
     shown,
 )
-from cli.transports import DEFAULT_URL, post_json
+from cli.transports import post_json
 from nivisco.internal.v1 import operator_pb2 as pb
 from rpc.metadata import Credentials
 from transcoding import exact_json
@@ -71,8 +71,8 @@ def export(
     nivisco user export USR-2NGP845GYS1QFQ5M > person.json
     """  # noqa: D301 - \b keeps the lines apart
     login = find_credentials(business, credentials_file, profile, os.environ, admin_only=False)
-    say_source(login)
-    endpoint = _Endpoint(url or login.url or DEFAULT_URL, login.credentials)
+    endpoint = _Endpoint(endpoint_url(login, url), login.credentials)
+    say_source(login, endpoint.url)
     exported: dict[str, Any] = endpoint.call("get_user_info", {"user_id": user_id})
     for env in ("LIVE", "TEST"):
         of_user = {"user_id": user_id, "env": env}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from cli.credentials import profile_file
+from cli.credentials import profile_file, profiles_folder
 from cli.main import main
 from tests.cli.conftest import Endpoint
 
@@ -59,7 +59,39 @@ def test_a_profile_is_checked_stored_privately_used_and_removed(endpoint: Endpoi
 def test_the_default_profile_is_named_where_it_is_used(endpoint: Endpoint) -> None:
     assert _login(endpoint).exit_code == 0
     called = _nivisco("call", "get_all_users")
-    assert (called.exit_code, called.stderr) == (0, "as B (profile default)\n")
+    url = f"http://127.0.0.1:{endpoint.server_port}/"
+    assert (called.exit_code, called.stderr) == (0, f"as B (profile default) at {url}\n")
+
+
+@pytest.mark.parametrize("command", [("call", "get_all_users"), ("user", "export", "USR-1")])
+@pytest.mark.parametrize("arguments", [(), ("--profile", "default")])
+def test_a_profile_s_key_goes_to_no_other_endpoint(
+    endpoint: Endpoint, arguments: tuple[str, ...], command: tuple[str, ...]
+) -> None:
+    assert _login(endpoint).exit_code == 0
+    endpoint.received = b""
+    for host in ("localhost", "127.0.0.1:1"):
+        refused = _nivisco(*command, *arguments, NIVISCO_URL=f"http://{host}/")
+        assert refused.exit_code == 2
+        made_for = f"http://127.0.0.1:{endpoint.server_port}/"
+        assert f"Profile default is for {made_for}, not http://{host}/" in refused.stderr
+    assert endpoint.received == b""
+    url = f"HTTP://127.0.0.1:{endpoint.server_port}"  # the same one
+    assert _nivisco("call", *arguments, "--url", url, "get_all_users").exit_code == 0
+
+
+def test_a_broken_profile_is_listed_beside_the_others(endpoint: Endpoint) -> None:
+    assert _login(endpoint).exit_code == 0
+    (profiles_folder() / "a b.json").write_text("{}")
+    (profiles_folder() / "open.json").write_text("{}")
+    (profiles_folder() / "open.json").chmod(0o644)
+    listed = _nivisco("login", "--list", "-o", "json")
+    assert listed.exit_code == 0, listed.output
+    odd, default, others = json.loads(listed.stdout)["profiles"]
+    assert (odd["profile"], default["business_id"], others["profile"]) == ("a b", "B", "open")
+    assert "letters, digits" in odd["broken"]
+    assert "chmod 600" in others["broken"]
+    assert "chmod 600" in _nivisco("login", "--list").stdout
 
 
 @pytest.mark.parametrize(
@@ -69,7 +101,10 @@ def test_the_default_profile_is_named_where_it_is_used(endpoint: Endpoint) -> No
         (503, b'{"success": false, "error": "busy"}', False),
         (200, b"<html>", False),
         (200, b"[]", False),
-        (403, b'{"success": false, "error": "the key lacks the scope read"}', True),
+        (403, b'{"success": false, "code": "SCOPE_MISSING", "error": "the key lacks it"}', True),
+        (403, b'{"message": "Forbidden"}', False),
+        (403, b'{"success": false, "code": "BUSINESS_SUSPENDED", "error": "suspended"}', False),
+        (401, b'{"success": false, "code": "SCOPE_MISSING", "error": "no"}', False),
     ],
 )
 def test_only_credentials_that_the_endpoint_accepts_are_stored(
