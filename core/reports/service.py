@@ -49,10 +49,18 @@ class ReportsService:
                 transaction, business_id=business_id, which=which, page=page
             )
             read = [(each, *_fact(each)) for each in found.rows]
-            paid = await store.payments_of_transactions(
+            # An event may carry any id: who signs it may not know our payments.
+            named = await store.payments_by(
                 transaction,
+                "payment_id",
                 business_id=business_id,
-                transaction_ids={
+                ids={each.payment_id for each in found.rows if each.payment_id},
+            )
+            paid = await store.payments_by(
+                transaction,
+                "transaction_id",
+                business_id=business_id,
+                ids={
                     each.transaction_id
                     for each in found.rows
                     if each.transaction_id and not each.payment_id
@@ -68,8 +76,9 @@ class ReportsService:
             ShownEvent(
                 event=event,
                 change=kind,
-                payment_id=event.payment_id
-                or paid.get((event.gateway, event.env, event.transaction_id or "")),
+                payment_id=(named if event.payment_id else paid).get(
+                    (event.gateway, event.env, event.payment_id or event.transaction_id or "")
+                ),
                 gateway_refund_id=(id_ or None) if kind in _REFUNDS else None,
                 dispute_id=(id_ or None) if kind in _DISPUTES else None,
                 card_id=cards.get((event.gateway, id_)) if kind in CARD_FACTS else None,

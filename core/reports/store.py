@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import (
     Column,
@@ -42,7 +42,7 @@ from core.reports.rules import Moved, Period
 DayOf: TypeAlias = Callable[[Column[datetime]], ColumnElement[str]]
 """Makes the date in UTC, `YYYY-MM-DD`, of a time."""
 EVENTS_OF_PAYMENT_MAX = 1000
-"""How many of a payment's events its list has."""
+"""How many of a payment's events its list has, the newest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +94,20 @@ _OF_BUSINESS = and_(
     text(f"webhook_events.{RECEIVED}"),
 )
 # Two queries: for one with OR, PostgreSQL reads all events of the business.
-_IDS_OF_PAYMENT = union_all(
-    select(events.c.event_id).where(_OF_BUSINESS, events.c.payment_id == bindparam("payment_id")),
-    select(events.c.event_id).where(
-        _OF_BUSINESS,
-        events.c.transaction_id == bindparam("transaction_id", type_=String),
-        events.c.payment_id.is_(None),
-    ),
-).limit(EVENTS_OF_PAYMENT_MAX)
+_IDS_OF_PAYMENT = (
+    union_all(
+        select(events.c.event_id, events.c.received_at).where(
+            _OF_BUSINESS, events.c.payment_id == bindparam("payment_id")
+        ),
+        select(events.c.event_id, events.c.received_at).where(
+            _OF_BUSINESS,
+            events.c.transaction_id == bindparam("transaction_id", type_=String),
+            events.c.payment_id.is_(None),
+        ),
+    )
+    .order_by(text("received_at DESC, event_id DESC"))
+    .limit(EVENTS_OF_PAYMENT_MAX)
+)
 
 
 async def event_page(
@@ -135,21 +141,23 @@ async def event_page(
     )
 
 
-async def payments_of_transactions(
-    transaction: Transaction, *, business_id: str, transaction_ids: Collection[str]
+async def payments_by(
+    transaction: Transaction,
+    name: Literal["payment_id", "transaction_id"],
+    *,
+    business_id: str,
+    ids: Collection[str],
 ) -> dict[tuple[str, str, str], str]:
-    """Return the ids of payments by gateway, environment and the gateway's id."""
-    if not transaction_ids:
+    """Return the ids of payments by gateway, environment and our id or the gateway's."""
+    if not ids:
         return {}
+    column = payments.c[name]
     rows = await transaction.connection.execute(
-        select(
-            payments.c.gateway, payments.c.env, payments.c.transaction_id, payments.c.payment_id
-        ).where(
-            payments.c.business_id == business_id,
-            payments.c.transaction_id.in_(sorted(transaction_ids)),
+        select(payments.c.gateway, payments.c.env, column, payments.c.payment_id).where(
+            payments.c.business_id == business_id, column.in_(sorted(ids))
         )
     )
-    return {(row.gateway, row.env, row.transaction_id): row.payment_id for row in rows}
+    return {(gateway, env, id_): payment_id for gateway, env, id_, payment_id in rows}
 
 
 async def cards_of_gateway_ids(

@@ -121,3 +121,17 @@ async def test_a_webhook_is_listed_with_what_it_changed(shop: Business) -> None:
     other = await register(shop.client)
     for request in (of_payment, reports_pb2.ListGatewayEventsRequest()):
         assert (await other.call(request)).total == 0
+
+
+async def test_only_ids_of_payments_that_are_here_are_listed(shop: Business) -> None:
+    await store_webhook_secret(shop)
+    user_id = await card_holder(shop)
+    charged = await shop.call(charge_request(user_id, 25))
+    for number, payment_id in enumerate((charged.payment_id, "PAY-0000000000000000")):
+        metadata = {"nivisco_payment_id": payment_id}
+        intent = {"id": f"pi_{number}", "currency": "usd", "metadata": metadata}
+        await receive(shop, f"evt_{number}", "payment_intent.payment_failed", **intent)
+    nobodys, own = (await shop.call(reports_pb2.ListGatewayEventsRequest())).events
+    assert (own.transaction_id, nobodys.transaction_id) == ("pi_0", "pi_1")
+    assert own.payment_id == charged.payment_id
+    assert not nobodys.HasField("payment_id")

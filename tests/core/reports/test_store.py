@@ -16,7 +16,7 @@ from core.database.paging import PageRequest
 from core.database.transactions import Database
 from core.payments.event_rules import CHARGED
 from core.reports.rules import Moved, Period
-from core.reports.store import EventFilter, event_page, moved_in
+from core.reports.store import EVENTS_OF_PAYMENT_MAX, EventFilter, event_page, moved_in
 from tests.core.database.migrations.rows import NOW, ROWS, write
 from tests.core.database.recording import recorded
 
@@ -70,7 +70,9 @@ def made_rows(chance: random.Random) -> dict[str, list[dict[str, Any]]]:
         "wallet_transactions": [],
     }
     for number in range(ROWS_OF_A_TABLE):
-        status = chance.choice(("succeeded", "declined", "refunded", "disputed", "failed", "voided"))
+        status = chance.choice(
+            ("succeeded", "declined", "refunded", "disputed", "failed", "voided")
+        )
         payment = ROWS["payments"] | {
             "business_id": chance.choice("BBBC"),
             "payment_id": f"PAY-{number}",
@@ -236,3 +238,9 @@ async def test_events_of_a_payment_carry_our_id_or_only_the_gateways(database: D
     assert await listed(env="LIVE") == (0, [])
     assert await listed("PAY-9") == (0, [])  # a payment of nobody
     assert (await listed(None))[0] == 206
+
+    many = [event(number, payment_id="PAY-0") for number in range(1000, 2000)]
+    newest = event(2000, transaction_id="pi_1")
+    await insert_rows(database, "webhook_events", [*many, newest])
+    total, ids = await listed()
+    assert (total, ids[:2]) == (EVENTS_OF_PAYMENT_MAX, ["evt_2000", "evt_1999"])
