@@ -90,8 +90,10 @@ class App:
         self._trusted = settings.trusted_proxies if settings.tls is None else ()
         self._handlers: dict[str, Handlers] = {"/": {HTTPMethod.POST: self._post}}
         for name in self._catalogue:
+            handlers: Handlers = {HTTPMethod.POST: partial(self._post, action=name)}
             for path in with_slash(ACTIONS_PATH + name):
-                self._handlers[path] = {HTTPMethod.POST: partial(self._post, action=name)}
+                # Clients put paths after a base URL, which is often typed with a slash at its end.
+                self._handlers[path] = self._handlers[f"/{path}"] = handlers
         for path in with_slash("/healthz"):
             self._handlers[path] = _get_and_head(self._alive)
         for path in with_slash("/readyz"):

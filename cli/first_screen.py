@@ -46,6 +46,7 @@ Make a demo merchant with a card, and print its first requests (in another termi
 Nivisco Payments {version("nivisco")} is running.
 
   JSON endpoint  {http.url()}/
+  portal         {http.url()}/portal
   reference      {http.url()}/docs
   live test      {http.url()}/live-test
   gRPC           {cores}

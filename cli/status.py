@@ -64,11 +64,11 @@ def status(data_dir: Path, *, as_json: bool) -> None:
 
 
 @click.command("open")
-@click.argument("page", default="docs")
+@click.argument("page", default="portal")
 @_data_dir_option
 @click.option("--url", envvar="NIVISCO_URL", help="Another instance; also NIVISCO_URL.")
 def open_(page: str, data_dir: Path, url: str | None) -> None:
-    """Open a page of the portal in a browser: docs, live-test, or another path.
+    """Open a page of the portal in a browser: portal, docs, live-test, or another path.
 
     \b
     nivisco open

@@ -61,6 +61,13 @@ async def test_the_core_gets_what_the_envelope_would_bring(
         assert action.metadata[name] == envelope.metadata[name]
 
 
+@pytest.mark.parametrize("path", ["//v1/validate_business", "/v1/validate_business/"])
+async def test_a_slash_too_many_is_passed_over(client: AdapterClient, path: str) -> None:
+    """A base URL with a slash at its end, and a path after it."""
+    status, answer = await post(client, path, b"", Authorization=basic())
+    assert (status, answer["success"]) == (200, True)
+
+
 async def test_an_empty_body_has_no_fields(client: AdapterClient, core: RecordingCore) -> None:
     status, _ = await post(client, "/v1/validate_business", b"", Authorization=basic())
     assert status == 200

@@ -65,7 +65,7 @@ def test_an_up_json_of_an_older_version_has_no_processes(directory: DataDir) -> 
 @pytest.mark.parametrize(
     ("page", "address"),
     [
-        ((), "docs"),
+        ((), "portal"),
         (("live-test",), "live-test"),
         (("/docs#charge_customer",), "docs#charge_customer"),
         (("//example.com",), "example.com"),
@@ -95,7 +95,7 @@ def test_without_a_browser_the_address_is_printed(
     monkeypatch.setattr(webbrowser, "open", lambda _: False)
     directory.write_endpoints(Endpoints("http://127.0.0.1:9/", None))
     result = _nivisco("open")
-    assert (result.exit_code, result.stdout) == (1, "http://127.0.0.1:9/docs\n")
+    assert (result.exit_code, result.stdout) == (1, "http://127.0.0.1:9/portal\n")
 
 
 def test_colours_are_for_terminals_only(monkeypatch: pytest.MonkeyPatch) -> None:

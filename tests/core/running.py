@@ -30,6 +30,7 @@ from tests.databases import fresh_sqlite
 CHARGE = "createTransaction"
 """The name of a charge's request at Authorize.Net."""
 OPERATOR_TOKEN = "operator-token-for-tests-" + "0" * 16
+SCHEDULER_TOKEN = "scheduler-token-for-tests-" + "0" * 16
 WEBHOOKS_TOKEN = "webhooks-token-for-tests-" + "0" * 16
 STREAM = "stream"
 UNARY = "unary"
@@ -48,7 +49,11 @@ def settings_for(path: Path, **changes: Any) -> CoreSettings:
     settings = CoreSettings(
         database_url=changes.pop("database_url", "") or fresh_sqlite(path / "nivisco.db"),
         keyring=keyring(),
-        service_tokens={OPERATOR_TOKEN: "operator", WEBHOOKS_TOKEN: "webhooks"},
+        service_tokens={
+            OPERATOR_TOKEN: "operator",
+            WEBHOOKS_TOKEN: "webhooks",
+            SCHEDULER_TOKEN: "scheduler",
+        },
         listen="127.0.0.1:0",
         gateway_timeout_seconds=5.0,
         lame_duck_seconds=0.0,

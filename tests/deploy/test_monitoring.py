@@ -80,6 +80,12 @@ def test_a_rule_names_labels_that_its_expression_keeps(rule: dict[str, Any]) -> 
     assert not (named and "absent(" in rule["expr"])
 
 
+def test_a_stop_that_nobody_ended_is_a_ticket_after_a_day() -> None:
+    (rule,) = [each for each in RULES if "nivisco_stops" in each["expr"]]
+    assert (rule["for"], rule["labels"]) == ("24h", {"severity": "ticket"})
+    assert any("nivisco_stops" in expression for expression in EXPRESSIONS[len(RULES) :])
+
+
 def test_the_jobs_are_those_that_the_rules_watch() -> None:
     prometheus = yaml.safe_load((MONITORING / "prometheus.yaml").read_text())
     jobs = {each["job_name"] for each in prometheus["scrape_configs"]}

@@ -105,7 +105,10 @@ class Stack:
 
 @asynccontextmanager
 async def running_stack(
-    path: Path, database_url: str, gateway_timeout_seconds: float = 5.0
+    path: Path,
+    database_url: str,
+    gateway_timeout_seconds: float = 5.0,
+    metrics: tuple[str, int] | None = None,
 ) -> AsyncIterator[Stack]:
     """Serve sandbox, core and adapter on free ports until the block ends."""
     stop = asyncio.Event()
@@ -119,6 +122,7 @@ async def running_stack(
             authorize_urls=urls,
             gateway_timeout_seconds=gateway_timeout_seconds,
             test_clock=True,
+            metrics=metrics,
         )
         async with running_core(settings) as core, aiohttp.ClientSession() as session:
             adapter = asyncio.ensure_future(
@@ -128,6 +132,7 @@ async def running_stack(
                         core_target=core.target,
                         lame_duck_seconds=0.0,
                         webhooks_token=WEBHOOKS_TOKEN,
+                        metrics=metrics,
                     ),
                     ready.set_result,
                     stop,

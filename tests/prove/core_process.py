@@ -33,8 +33,7 @@ from core.gateways.stripe.gateway import StripeGateway
 from core.security.keyring import Keyring
 from core.server import composition, stream
 from core.server.settings import CoreSettings
-from tests.core.recurring.running import SCHEDULER_TOKEN
-from tests.core.running import OPERATOR_TOKEN, WEBHOOKS_TOKEN
+from tests.core.running import OPERATOR_TOKEN, SCHEDULER_TOKEN, WEBHOOKS_TOKEN
 from tests.prove.failpoints import Failpoints, stream_with_failpoints, with_failpoints
 from tests.prove.mutants import MUTANTS
 from tests.prove.shared_clock import SharedClock

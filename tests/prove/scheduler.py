@@ -6,7 +6,7 @@ from contextlib import suppress
 from nivisco.internal.v1.occurrences_pb2 import OccurrenceLease
 from rpc.errors import CoreError
 from scheduler.occurrences import Occurrences
-from tests.core.recurring.running import SCHEDULER_TOKEN
+from tests.core.running import SCHEDULER_TOKEN
 from tests.prove.environment import CALL_SECONDS, Environment
 
 POLL_SECONDS = 0.03

@@ -1,7 +1,7 @@
 """The audit trail of a running core, over gRPC: who did what, from where, and who may read it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from nivisco.payments.v1 import business_pb2, types_pb2, users_pb2, wallet_pb2
 from rpc.client import CoreClient
 from rpc.errors import CoreError
 from rpc.metadata import Credentials, client_address, request_id
+from tests.core.audit.waiting import Events, events_when
 from tests.core.running import (
     OPERATOR_TOKEN,
     WEBHOOKS_TOKEN,
@@ -27,7 +28,6 @@ from tests.core.running import (
 
 OPERATOR = Credentials(service_token=OPERATOR_TOKEN)
 ADDRESS = "203.0.113.7"
-Events = Sequence[pb.AuditEvent]
 
 
 @pytest.fixture
@@ -36,18 +36,6 @@ async def core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     monkeypatch.setattr(composition, "SEQUENCE_SECONDS", 0.02)
     async with running_core(settings_for(tmp_path)) as client:
         yield client
-
-
-async def events_when(
-    business: Business, is_there: Callable[[Events], bool], **filters: Any
-) -> Events:
-    """Return the business's events, newest first, once they are as wanted."""
-    async with asyncio.timeout(30):
-        while True:
-            listed = await business.call(pb.ListAuditEventsRequest(limit=100, **filters))
-            if is_there(listed.events):
-                return list(listed.events)
-            await asyncio.sleep(0.02)
 
 
 def has(action: str, count: int = 1) -> Callable[[Events], bool]:

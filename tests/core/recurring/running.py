@@ -12,9 +12,15 @@ from nivisco.internal.v1 import occurrences_pb2, test_clock_pb2
 from nivisco.payments.v1 import recurring_pb2 as pb
 from nivisco.payments.v1 import wallet_pb2
 from rpc.metadata import Credentials
-from tests.core.running import OPERATOR_TOKEN, Business, ShiftedClock, call, create_user
+from tests.core.running import (
+    OPERATOR_TOKEN,
+    SCHEDULER_TOKEN,
+    Business,
+    ShiftedClock,
+    call,
+    create_user,
+)
 
-SCHEDULER_TOKEN = "scheduler-token-for-tests-" + "0" * 16
 TOKENS = {OPERATOR_TOKEN: "operator", SCHEDULER_TOKEN: "scheduler"}
 SCHEDULER = Credentials(service_token=SCHEDULER_TOKEN)
 OPERATOR = Credentials(service_token=OPERATOR_TOKEN)
