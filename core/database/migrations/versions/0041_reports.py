@@ -1,9 +1,9 @@
 """When events were processed, and what lists of events and daily volumes read.
 
-Cores of the version before need no stop: they leave the new column NULL. But the indexes are built in
-the migration's transaction: first that of events, about 10 seconds for each million, then that of
-wallet movements, about 5. Webhooks and what reads them wait from the first one on until the commit,
-wallet movements during the second one.
+Cores of the version before need no stop: they leave the new column NULL. But the indexes are built
+in the migration's transaction: first that of events, about 10 seconds for each million, then that
+of wallet movements, about 5. Webhooks and what reads them wait from the first one on until the
+commit, wallet movements during the second one.
 
 Phase: expand.
 """
