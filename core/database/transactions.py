@@ -49,6 +49,9 @@ logger = logging.getLogger("core")
 
 MIGRATION_LOCK = 0x4E49_564A
 """Key of PostgreSQL's advisory lock for migrations; other users of the database must not use it."""
+BUILD_LOCK = MIGRATION_LOCK + 1
+"""Key of that for building indexes."""
+_BUILD_TURN_SECONDS = 0.1
 MIGRATION_LOCK_SECONDS = 10
 """How long a migration waits for a table lock; queries behind it wait as long."""
 _NOT_PERMITTED = "42501"
@@ -443,6 +446,31 @@ class Database:
         except _DATABASE_ERRORS as error:
             if is_committing:
                 raise CommitUnknownError(_reason(error)) from error
+            if _is_unavailable(error):
+                raise _unavailable(error) from error
+            raise
+        finally:
+            await engine.dispose()
+
+    @asynccontextmanager
+    async def building(self) -> AsyncIterator[AsyncConnection]:
+        """Open a connection to PostgreSQL whose statements commit each, one at a time.
+
+        It polls for its turn: a statement that waits has a snapshot, whose end an index that is
+        built CONCURRENTLY waits for.
+
+        Raises:
+            DatabaseUnavailableError: as of `transaction`.
+        """
+        engine = engine_for(self._url)
+        try:
+            async with engine.connect() as opened:
+                connection = await opened.execution_options(isolation_level="AUTOCOMMIT")
+                take_turn = text(f"SELECT pg_try_advisory_lock({BUILD_LOCK})")
+                while not await connection.scalar(take_turn):
+                    await asyncio.sleep(_BUILD_TURN_SECONDS)
+                yield connection
+        except _DATABASE_ERRORS as error:
             if _is_unavailable(error):
                 raise _unavailable(error) from error
             raise
