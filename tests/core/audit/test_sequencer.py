@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, select, text, update
 
 from core.audit import sequencer as sequencing
 from core.audit import service as auditing
@@ -18,6 +18,7 @@ from core.audit.rules import End, Problem
 from core.audit.sequencer import Sequencer
 from core.audit.service import AuditService
 from core.database import audit_sql
+from core.database.connections import Kind
 from core.database.schema import audit_addresses, audit_chains, audit_events, audit_pending
 from core.database.transactions import Database, Transaction
 from core.security.keyring import Keyring
@@ -94,6 +95,28 @@ async def problems(
 
 def is_event(sequence: int) -> Any:
     return (audit_events.c.business_id == BUSINESS) & (audit_events.c.sequence == sequence)
+
+
+HOSTILE = "'; \\'; $$; $1 \\u0024 \u00fc\U0001f4a5 \""
+
+
+@pytest.mark.parametrize("strings", ["on", "off"])
+async def test_a_commit_stores_any_text_and_prepares_nothing_in_the_session(
+    database: Database, strings: str
+) -> None:
+    async with database.transaction() as transaction:
+        connection = transaction.connection
+        if not database.has_one_process:
+            await connection.run(f"SET LOCAL standard_conforming_strings = {strings}")
+        connection.audited = [pending(1, actor_id=HOSTILE) | {"occurred_at": transaction.now}]
+        await connection.commit()
+        connection.audited = ()
+        await connection.begin(Kind.SHORT)
+        (stored,) = (await connection.execute(select(audit_pending))).all()
+        assert (stored.actor_id, stored.occurred_at) == (HOSTILE, transaction.now)
+        if not database.has_one_process:
+            prepared = text("SELECT name FROM pg_prepared_statements WHERE from_sql")
+            assert (await connection.execute(prepared)).all() == []
 
 
 async def test_each_business_has_a_chain_without_gaps_that_verifies(database: Database) -> None:
