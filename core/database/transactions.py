@@ -44,6 +44,7 @@ from core.database.engines import (
 from core.database.pool import Pool, PoolTimeoutError
 from core.database.results import Rows
 from core.database.statements import Parameters
+from core.ids import new_audit_event_id
 
 logger = logging.getLogger("core")
 
@@ -157,6 +158,8 @@ class Database:
             self._list_pool = self._read_pool = self._pool
         self._clock = clock or (None if self._is_postgresql else SystemClock())
         self._digest = digest
+        self._audit_id = ""
+        """Of the last transaction with changes."""
         self._ahead = timedelta()
         """How far PostgreSQL's clock was ahead of this machine's at the last transaction."""
         self._lookups: dict[object, Batcher[dict[str, str], Any]] = {}
@@ -397,7 +400,9 @@ class Database:
         connection = transaction.connection
         if connection.changes and self._digest is not None:
             changes, now = connection.changes, transaction.now
-            connection.audited = audit_rows(changes, name, now, self._digest)
+            # By the database's clock: the chain has rows of several cores in the order of their ids.
+            self._audit_id = new_audit_event_id(self.now(), self._audit_id)
+            connection.audited = audit_rows(changes, name, now, self._audit_id, self._digest)
 
     async def _commit(self, connection: Connection, name: str) -> None:
         try:

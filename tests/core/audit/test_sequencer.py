@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,12 @@ from core.audit import store
 from core.audit.rules import End, Problem
 from core.audit.sequencer import Sequencer
 from core.audit.service import AuditService
-from core.database import audit_sql
+from core.database import audit_sql, transactions
+from core.database.changes import Change
 from core.database.connections import Kind
 from core.database.schema import audit_addresses, audit_chains, audit_events, audit_pending
 from core.database.transactions import Database, Transaction
+from core.ids import new_audit_event_id
 from core.security.keyring import Keyring
 from tests.core.running import ShiftedClock, keyring
 
@@ -95,6 +97,33 @@ async def problems(
 
 def is_event(sequence: int) -> Any:
     return (audit_events.c.business_id == BUSINESS) & (audit_events.c.sequence == sequence)
+
+
+async def test_the_order_of_ids_is_that_of_commits_whatever_the_clocks_of_machines(
+    postgresql_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = ShiftedClock()
+    monkeypatch.setattr(transactions, "SystemClock", lambda: machine)
+    cores = [Database(postgresql_database, digest=KEYRING.digest_of_change) for _ in range(2)]
+    for number, hours in enumerate((5, -5, 5, 0)):
+        machine.ahead = timedelta(hours=hours)
+        async with cores[number % 2].transaction() as transaction:
+            change = Change("users", "updated", BUSINESS, f"USR-{number}", ())
+            transaction.connection.changes.append(change)
+    found = sorted(await rows_of(cores[0], audit_pending), key=lambda row: str(row.subject_id))
+    milliseconds = [each.event_id[:14] for each in found]  # two commits may share one
+    assert len(milliseconds) == 4
+    assert milliseconds == sorted(milliseconds)
+    for core in cores:
+        await core.close()
+
+
+def test_an_id_sorts_after_the_last_one() -> None:
+    now = datetime(2026, 1, 2, tzinfo=UTC)
+    first = new_audit_event_id(now, "")
+    second = new_audit_event_id(now, first)
+    assert first < second < new_audit_event_id(now - timedelta(hours=1), second)
+    assert new_audit_event_id(now + timedelta(seconds=1), second)[:14] > second[:14]
 
 
 HOSTILE = "'; \\'; $$; $1 \\u0024 \u00fc\U0001f4a5 \""

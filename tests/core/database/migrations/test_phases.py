@@ -97,7 +97,9 @@ def test_an_index_of_a_busy_table_is_built_after_the_transaction() -> None:
     kept = [revision.revision for revision in REVISIONS].index(FIRST_KEPT)
     for revision in REVISIONS[kept + 1 :]:
         lines = statements(revision.module.upgrade)
-        added = {name for line in lines for name in re.findall(r"^CREATE.* INDEX .* ON (\w+)", line)}
+        added = {
+            name for line in lines for name in re.findall(r"^CREATE.* INDEX .* ON (\w+)", line)
+        }
         assert added.isdisjoint(BUSY), f"{revision.revision}: create the index on SQLite only"
 
 
