@@ -65,11 +65,12 @@ def export(business: str | None, target: str, data_dir: Path | None) -> None:
 def verify(
     business: str | None, file: str | None, target: str, data_dir: Path | None, *, as_json: bool
 ) -> None:
-    """Verify the audit trail: that no event was altered, removed, inserted or reordered.
+    """Verify the audit trail: that no chained event was altered, removed, inserted or reordered.
 
     Events are chained with a key that is not in the database in clear. Only the end of a chain can
-    be cut off unnoticed; checkpoints outside of the database show that. Exit code 1: something is
-    wrong.
+    be cut off unnoticed; checkpoints outside of the database show that. For the second or two
+    before an event is chained, whoever can write to the database can insert, alter or remove it,
+    and nothing shows that. Exit code 1: something is wrong.
 
     \b
     nivisco audit verify --checkpoints /var/log/nivisco/audit-checkpoints.jsonl

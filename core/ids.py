@@ -68,9 +68,11 @@ def new_decision_id() -> str:
     return f"DEC-{ULID()}"
 
 
-def new_audit_event_id() -> str:
-    """Return `AUD-` and a ULID."""
-    return f"AUD-{ULID()}"
+def new_audit_event_id(now: datetime, last: str) -> str:
+    """Return `AUD-` and a ULID of `now` that sorts after `last`, which is one or empty."""
+    if (new := f"AUD-{ULID.from_datetime(now)}") > last:
+        return new
+    return f"AUD-{ULID.from_int(int(ULID.from_str(last.removeprefix('AUD-'))) + 1)}"
 
 
 def new_request_id() -> str:

@@ -6,21 +6,20 @@ from typing import Any
 
 from core.caller import current_origin
 from core.database.changes import Change
-from core.ids import new_audit_event_id
 
 Digest = Callable[[str, bytes], str]
 """Returns the keyed digest, 64 hexadecimal digits, of what a business's change wrote."""
 
 
 def audit_rows(
-    changes: Sequence[Change], transition: str, now: datetime, digest: Digest
+    changes: Sequence[Change], transition: str, now: datetime, first: str, digest: Digest
 ) -> list[dict[str, Any]]:
     """Return the rows of `audit_pending`, one for each row that was written.
 
     `transition` is the name of the commit. That of an action's single transaction is its method,
-    which the action says already. The ids of a transaction's rows have one beginning.
+    which the action says already. The ids of a transaction's rows begin with `first`.
     """
-    current, first = current_origin(), new_audit_event_id()
+    current = current_origin()
     step = transition if "." in transition else ""
     rows = []
     for number, change in enumerate(changes):

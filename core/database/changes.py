@@ -53,9 +53,10 @@ BOOKKEEPING: Final = frozenset(
         *("answered", "api_key_used_at", "attempt", "checks", "due_at", "failed_looks"),
         *("fencing_token", "joinable", "last_used_at", "lease_owner", "leased_until", "look_at"),
         *("sent_at", "first_sent_at", "set_aside_at", "set_aside_error", "updated_at"),
+        *("card_saves", "card_saves_since"),
     }
 )
-"""Columns about the work of cores. An update of nothing else is not recorded."""
+"""Columns about the work of cores, and counters of limits. An update of nothing else is not recorded."""
 _BY_LEDGER: Final = "wallet_transactions"
 """The ledger writes it with other tables in one statement, and notes each movement itself."""
 _WORDS: Final = {Insert: "created", Update: "updated", Delete: "deleted"}
@@ -114,14 +115,13 @@ def written_by(statement: object, columns: Sequence[str], compiled: SQLCompiler)
         return None
     names = frozenset(compiled.positiontup or ())
     places = _places(statement, table, names, compiled)
-    written: dict[str, str | None] = {}
+    written: dict[str, Sequence[str]] = {}
     if isinstance(statement, Update):
         values: Mapping[Any, Any] = statement._values or {}  # noqa: SLF001 - nothing public has them
         for column, value in values.items():
             name = column.name if isinstance(column, Column) else str(column)
-            bound = compiled.bind_names.get(value) if isinstance(value, BindParameter) else None
-            written[name] = bound or _named(name, names)
-        written |= {name: name for name in columns if name in table.c and name in names}
+            written[name] = _bound(value, compiled) or _named(name, names)
+        written |= {name: (name,) for name in columns if name in table.c and name in names}
         if BOOKKEEPING.issuperset(written):
             return None
     elif isinstance(statement, Insert):
@@ -132,13 +132,19 @@ def written_by(statement: object, columns: Sequence[str], compiled: SQLCompiler)
         _WORDS[Insert if isinstance(statement, Insert) else type(statement)],
         business,
         subject,
-        tuple(name for name in written.values() if name is not None),
+        tuple(name for each in written.values() for name in each),
     )
 
 
-def _named(column: str, names: frozenset[str]) -> str | None:
+def _bound(value: Any, compiled: SQLCompiler) -> Sequence[str]:
+    """Return the parameters that a value is, or is computed from."""
+    binds = [each for each in visitors.iterate(value) if isinstance(each, BindParameter)]
+    return [compiled.bind_names[each] for each in binds if each in compiled.bind_names]
+
+
+def _named(column: str, names: frozenset[str]) -> Sequence[str]:
     """Return the parameter with a column's value: its own name, or as core.database.bulk_sql's."""
-    return next((name for name in (column, f"row_{column}") if name in names), None)
+    return [name for name in (column, f"row_{column}") if name in names][:1]
 
 
 def _places(
@@ -150,8 +156,7 @@ def _places(
     """Return the parameters that the keys of the written rows are equal to, by column."""
     keys = ("business_id", AUDITED[table.name])
     if isinstance(statement, Insert):
-        found = {key: _named(key, names) for key in keys}
-        return {key: name for key, name in found.items() if name is not None}
+        return {key: name for key in keys for name in _named(key, names)}
     places = {key: f"row_{key}" for key in keys if f"row_{key}" in names}
     for clause in statement._where_criteria:  # noqa: SLF001 - no public attribute has them
         for each in visitors.iterate(clause):

@@ -59,8 +59,6 @@ class PostgresqlConnection(Connection):
         self._prepared: dict[str, Any] = {}
         self._plans_end = asyncio.get_running_loop().time() + PLAN_SECONDS
         self._warning: str | None = None
-        self._has_audit = False
-        """Whether the session has prepared `audit_sql.PREPARE`."""
         self.changes, self.audited = [], ()
         driver.add_log_listener(self._note_warning)
 
@@ -110,15 +108,10 @@ class PostgresqlConnection(Connection):
     async def commit(self) -> None:
         """Commit, without asyncpg's timeout, which would cancel the COMMIT at the server.
 
-        The rows of the audit trail go with the COMMIT: one message, prepared in the session.
+        The rows of the audit trail go with the COMMIT: one message.
         """
-        text = "COMMIT"
-        if self.audited:
-            text = f"{audit_sql.execute_text(self.audited)};COMMIT"
-            if not self._has_audit:
-                text = f"{audit_sql.PREPARE};{text}"
-        await until_done(self._commit(text))
-        self._has_audit = self._has_audit or bool(self.audited)
+        audit = f"{audit_sql.insert_text(self.audited)};" if self.audited else ""
+        await until_done(self._commit(f"{audit}COMMIT"))
 
     async def _commit(self, text: str) -> None:
         self._warning = None

@@ -44,11 +44,15 @@ from core.database.engines import (
 from core.database.pool import Pool, PoolTimeoutError
 from core.database.results import Rows
 from core.database.statements import Parameters
+from core.ids import new_audit_event_id
 
 logger = logging.getLogger("core")
 
 MIGRATION_LOCK = 0x4E49_564A
 """Key of PostgreSQL's advisory lock for migrations; other users of the database must not use it."""
+BUILD_LOCK = MIGRATION_LOCK + 1
+"""Key of that for building indexes."""
+_BUILD_TURN_SECONDS = 0.1
 MIGRATION_LOCK_SECONDS = 10
 """How long a migration waits for a table lock; queries behind it wait as long."""
 _NOT_PERMITTED = "42501"
@@ -154,6 +158,8 @@ class Database:
             self._list_pool = self._read_pool = self._pool
         self._clock = clock or (None if self._is_postgresql else SystemClock())
         self._digest = digest
+        self._audit_id = ""
+        """Of the last transaction with changes."""
         self._ahead = timedelta()
         """How far PostgreSQL's clock was ahead of this machine's at the last transaction."""
         self._lookups: dict[object, Batcher[dict[str, str], Any]] = {}
@@ -394,7 +400,9 @@ class Database:
         connection = transaction.connection
         if connection.changes and self._digest is not None:
             changes, now = connection.changes, transaction.now
-            connection.audited = audit_rows(changes, name, now, self._digest)
+            # By the database's clock: the chain has rows of several cores in the order of their ids.
+            self._audit_id = new_audit_event_id(self.now(), self._audit_id)
+            connection.audited = audit_rows(changes, name, now, self._audit_id, self._digest)
 
     async def _commit(self, connection: Connection, name: str) -> None:
         try:
@@ -443,6 +451,31 @@ class Database:
         except _DATABASE_ERRORS as error:
             if is_committing:
                 raise CommitUnknownError(_reason(error)) from error
+            if _is_unavailable(error):
+                raise _unavailable(error) from error
+            raise
+        finally:
+            await engine.dispose()
+
+    @asynccontextmanager
+    async def building(self) -> AsyncIterator[AsyncConnection]:
+        """Open a connection to PostgreSQL whose statements commit each, one at a time.
+
+        It polls for its turn: a statement that waits has a snapshot, whose end an index that is
+        built CONCURRENTLY waits for.
+
+        Raises:
+            DatabaseUnavailableError: as of `transaction`.
+        """
+        engine = engine_for(self._url)
+        try:
+            async with engine.connect() as opened:
+                connection = await opened.execution_options(isolation_level="AUTOCOMMIT")
+                take_turn = text(f"SELECT pg_try_advisory_lock({BUILD_LOCK})")
+                while not await connection.scalar(take_turn):
+                    await asyncio.sleep(_BUILD_TURN_SECONDS)
+                yield connection
+        except _DATABASE_ERRORS as error:
             if _is_unavailable(error):
                 raise _unavailable(error) from error
             raise

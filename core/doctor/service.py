@@ -59,6 +59,10 @@ class DoctorService:
             try:
                 async with self._transactions() as open_transaction:
                     examination = await self._examine(open_transaction, limit)
+                if self._audit is not None:  # without the snapshot, which would hold vacuum back
+                    verified = await self._verify_audit(self._audit, limit)
+                    findings = (*examination.findings, verified)
+                    examination = replace(examination, findings=findings)
             except DatabaseUnavailableError as error:
                 logger.warning("examination failed", extra={"reason": str(error)})
                 raise Refusal(
@@ -110,8 +114,6 @@ class DoctorService:
                 await self._examine_table(open_transaction, table, of_table)
         await self._examine_pairs(open_transaction, tallies[METADATA.name])
         findings = [self._finding(check, tallies[check.name]) for check in CHECKS]
-        if self._audit is not None:
-            findings.append(await self._verify_audit(self._audit, limit))
         return Examination(examined_at, (*findings, clock))
 
     async def _examine_table(

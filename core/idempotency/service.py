@@ -392,12 +392,16 @@ async def has_answer_for(
     action: str,
     api_key_hash: str,
 ) -> bool:
-    """Return whether this API key, retired or not, made this call and the call has an answer."""
+    """Return whether this API key, retired or not, made this call and the call has an answer.
+
+    Answers may be kept for longer than KEY_LIFE; a retired key may not be used for longer.
+    """
     return await store.has_answer_for(
         transaction,
         _keyed(business_id, idempotency_key),
         action=action,
         api_key_hash=api_key_hash,
+        since=transaction.now - KEY_LIFE,
     )
 
 

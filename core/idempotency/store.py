@@ -234,16 +234,16 @@ async def delete_many(transaction: Transaction, keys: Collection[RecordKey]) -> 
 
 
 async def has_answer_for(
-    transaction: Transaction, key: RecordKey, *, action: str, api_key_hash: str
+    transaction: Transaction, key: RecordKey, *, action: str, api_key_hash: str, since: datetime
 ) -> bool:
-    """Return whether this API key, retired or not, made this call and the call has an answer."""
+    """Return whether this API key, retired or not, made this call after `since`, with an answer."""
     found = await transaction.connection.execute(
         select(records.c.key).where(
             *_is(key),
             records.c.action == action,
             records.c.api_key_hash == api_key_hash,
             records.c.sealed_answer.is_not(None),
-            records.c.expires_at > transaction.now,
+            records.c.created_at > since,
         )
     )
     return found.one_or_none() is not None

@@ -8,8 +8,10 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, Index, inspect, text
 from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.schema import CreateIndex
 
 from core.database.schema import metadata
 from core.database.transactions import Database, DatabaseUnavailableError, DeadlockError
@@ -25,6 +27,11 @@ _NOT_VALIDATED = text("""
     JOIN pg_class AS class ON class.oid = constr.conrelid
     WHERE NOT constr.convalidated AND constr.connamespace = current_schema()::regnamespace
     ORDER BY 1, 2
+""")
+_INDEXES = text("""
+    SELECT class.relname, index.indisvalid FROM pg_index AS index
+    JOIN pg_class AS class ON class.oid = index.indexrelid
+    WHERE class.relnamespace = current_schema()::regnamespace
 """)
 
 
@@ -54,8 +61,10 @@ async def migrate(database: Database) -> str:
 
     On PostgreSQL, constraints that a revision adds as NOT VALID apply to all writes once it
     commits. The rows from before are checked after it, each constraint in a transaction whose lock
-    admits readers and writers (postgresql.org/docs/current/sql-altertable.html, VALIDATE). What a
-    kill leaves, the next call checks.
+    admits readers and writers (postgresql.org/docs/current/sql-altertable.html, VALIDATE). Then
+    the indexes of the schema that no revision made are built CONCURRENTLY, so that no lock of the
+    transaction lasts as long as a build. Cores that start meanwhile work, and lists are slow. What
+    a kill leaves, the next call checks and builds.
 
     Raises:
         DatabaseUnavailableError: the database does not answer, has a newer schema or tables of
@@ -72,11 +81,15 @@ async def _migrate(database: Database) -> str:
         async with database.migration() as connection:
             revision = await connection.run_sync(_upgrade)
             unchecked = await connection.run_sync(_not_validated)
+            unbuilt = await _unbuilt(connection)
         for table, constraint in unchecked:
             async with database.migration() as connection:
                 await connection.execute(
                     text(f'ALTER TABLE "{table}" VALIDATE CONSTRAINT "{constraint}"')
                 )
+        if unbuilt:
+            async with database.building() as connection:
+                await _build(connection)
     except ProgrammingError as error:
         raise DatabaseUnavailableError(
             f"the database refuses the migration: {str(error.orig).splitlines()[0]}; "
@@ -132,6 +145,26 @@ def _not_validated(connection: Connection) -> list[tuple[str, str]]:
         return []
     rows = connection.execute(_NOT_VALIDATED)
     return [(table, name) for table, name in rows if table in metadata.tables]
+
+
+async def _unbuilt(connection: AsyncConnection) -> dict[Index, bool]:
+    """Return the indexes that are not there or not whole, and whether there is a part of them."""
+    if connection.dialect.name != "postgresql":
+        return {}
+    found = {name: is_valid for name, is_valid in await connection.execute(_INDEXES)}
+    declared = [each for table in metadata.sorted_tables for each in table.indexes]
+    by_name = sorted(declared, key=lambda index: str(index.name))
+    return {each: each.name in found for each in by_name if not found.get(str(each.name))}
+
+
+async def _build(connection: AsyncConnection) -> None:
+    """Build the indexes. An interrupted build left a part, which is of no use."""
+    for index, has_part in (await _unbuilt(connection)).items():
+        if has_part:
+            await connection.execute(text(f'DROP INDEX CONCURRENTLY "{index.name}"'))
+        statement = str(CreateIndex(index).compile(dialect=connection.dialect))
+        concurrently = statement.replace(" INDEX ", " INDEX CONCURRENTLY ", 1)
+        await connection.exec_driver_sql(concurrently)
 
 
 def _refuse_unknown(current: str) -> None:

@@ -1,10 +1,12 @@
 """What of the schema is audited: a new table must be named, with a reason if it is not."""
 
-from sqlalchemy import bindparam, delete, insert, update
+from datetime import UTC, datetime
+
+from sqlalchemy import bindparam, case, delete, func, insert, update
 
 from core.database.changes import AUDITED, BOOKKEEPING, NOT_AUDITED, Change
 from core.database.connections import Connection
-from core.database.schema import cards, metadata, payments, users, wallets
+from core.database.schema import UtcDateTime, cards, metadata, payments, users, wallets
 from core.database.sqlite import SqliteConnection
 
 
@@ -53,6 +55,8 @@ async def test_statements_are_recorded_with_the_rows_that_they_name() -> None:
         await connection.execute(
             update(payments).where(payments.c.business_id == "B").values(checks=1)
         )
+        saves = update(users).where(users.c.business_id == "B", users.c.user_id == "U2")
+        await connection.execute(saves.values(card_saves=users.c.card_saves + 1))
         await connection.execute(insert(wallets).values(business_id="B", wallet_id="WAL-1"))
         savepoint = await connection.begin_nested()
         await connection.execute(insert(users).values(**user))
@@ -86,5 +90,16 @@ async def test_what_was_written_is_the_content_whatever_the_form_of_the_statemen
         await connection.execute(update(users).where(*of_user).values(name="Bruno", active=False))
         contents = [each.content for each in connection.changes if isinstance(each, Change)]
         assert contents == [("B", "U", "Alicia"), ("Bruno", 0)]
+        connection.changes.clear()
+        # A computed value has those that it is computed from.
+        since = datetime(2026, 1, 2, tzinfo=UTC)
+        for value in (
+            func.coalesce(users.c.suspended_at, since),
+            case((users.c.active, bindparam("since", since, UtcDateTime)), else_=None),
+        ):
+            await connection.execute(update(users).where(*of_user).values(suspended_at=value))
+        contents = [each.content for each in connection.changes]
+        assert len(contents) == 2
+        assert all(len(content) == 1 and "2026" in str(content) for content in contents), contents
     finally:
         await connection.close()

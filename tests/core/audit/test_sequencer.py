@@ -4,12 +4,12 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, select, text, update
 
 from core.audit import sequencer as sequencing
 from core.audit import service as auditing
@@ -17,9 +17,12 @@ from core.audit import store
 from core.audit.rules import End, Problem
 from core.audit.sequencer import Sequencer
 from core.audit.service import AuditService
-from core.database import audit_sql
+from core.database import audit_sql, transactions
+from core.database.changes import Change
+from core.database.connections import Kind
 from core.database.schema import audit_addresses, audit_chains, audit_events, audit_pending
 from core.database.transactions import Database, Transaction
+from core.ids import new_audit_event_id
 from core.security.keyring import Keyring
 from tests.core.running import ShiftedClock, keyring
 
@@ -94,6 +97,55 @@ async def problems(
 
 def is_event(sequence: int) -> Any:
     return (audit_events.c.business_id == BUSINESS) & (audit_events.c.sequence == sequence)
+
+
+async def test_the_order_of_ids_is_that_of_commits_whatever_the_clocks_of_machines(
+    postgresql_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = ShiftedClock()
+    monkeypatch.setattr(transactions, "SystemClock", lambda: machine)
+    cores = [Database(postgresql_database, digest=KEYRING.digest_of_change) for _ in range(2)]
+    for number, hours in enumerate((5, -5, 5, 0)):
+        machine.ahead = timedelta(hours=hours)
+        async with cores[number % 2].transaction() as transaction:
+            change = Change("users", "updated", BUSINESS, f"USR-{number}", ())
+            transaction.connection.changes.append(change)
+    found = sorted(await rows_of(cores[0], audit_pending), key=lambda row: str(row.subject_id))
+    milliseconds = [each.event_id[:14] for each in found]  # two commits may share one
+    assert len(milliseconds) == 4
+    assert milliseconds == sorted(milliseconds)
+    for core in cores:
+        await core.close()
+
+
+def test_an_id_sorts_after_the_last_one() -> None:
+    now = datetime(2026, 1, 2, tzinfo=UTC)
+    first = new_audit_event_id(now, "")
+    second = new_audit_event_id(now, first)
+    assert first < second < new_audit_event_id(now - timedelta(hours=1), second)
+    assert new_audit_event_id(now + timedelta(seconds=1), second)[:14] > second[:14]
+
+
+HOSTILE = "'; \\'; $$; $1 \\u0024 \u00fc\U0001f4a5 \""
+
+
+@pytest.mark.parametrize("strings", ["on", "off"])
+async def test_a_commit_stores_any_text_and_prepares_nothing_in_the_session(
+    database: Database, strings: str
+) -> None:
+    async with database.transaction() as transaction:
+        connection = transaction.connection
+        if not database.has_one_process:
+            await connection.run(f"SET LOCAL standard_conforming_strings = {strings}")
+        connection.audited = [pending(1, actor_id=HOSTILE) | {"occurred_at": transaction.now}]
+        await connection.commit()
+        connection.audited = ()
+        await connection.begin(Kind.SHORT)
+        (stored,) = (await connection.execute(select(audit_pending))).all()
+        assert (stored.actor_id, stored.occurred_at) == (HOSTILE, transaction.now)
+        if not database.has_one_process:
+            prepared = text("SELECT name FROM pg_prepared_statements WHERE from_sql")
+            assert (await connection.execute(prepared)).all() == []
 
 
 async def test_each_business_has_a_chain_without_gaps_that_verifies(database: Database) -> None:

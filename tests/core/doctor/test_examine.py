@@ -1,14 +1,23 @@
 """OperatorService.Examine on a serving core, after and during traffic."""
 
 import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.type.money_pb2 import Money
 from sqlalchemy import update
 
+from core.audit import rules
+from core.audit.sequencer import Sequencer
+from core.audit.service import AuditService
+from core.database.changes import Change
 from core.database.schema import wallets
-from core.database.transactions import Database
+from core.database.transactions import Database, Transaction
+from core.doctor.service import DoctorService
 from nivisco.internal.v1 import operator_pb2
 from nivisco.payments.v1 import wallet_pb2
 from rpc.client import CoreClient
@@ -21,6 +30,7 @@ from tests.core.running import (
     Gateway,
     call,
     create_user,
+    keyring,
     register,
     running_core,
     settings_for,
@@ -95,6 +105,40 @@ async def test_requests_in_flight_break_no_check(tmp_path: Path, database_url: s
             examined += 1
         await asyncio.gather(*debits)
         assert await wrong(client) == {}
+
+
+async def test_the_trail_is_verified_after_the_snapshot_and_beside_the_loop(
+    postgresql_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = keyring()
+    database = Database(postgresql_database, digest=keys.digest_of_change)
+    async with database.transaction() as transaction:
+        transaction.connection.changes.append(Change("users", "created", "B", "U", ()))
+    await Sequencer(database, keys, None).run()
+    snapshots, is_open, threads = 0, False, list[threading.Thread]()
+    snapshot, broken = database.snapshot, rules.broken
+
+    @asynccontextmanager
+    async def watched() -> AsyncIterator[Transaction]:
+        nonlocal snapshots, is_open
+        async with snapshot() as transaction:
+            snapshots, is_open = snapshots + 1, True
+            yield transaction
+        is_open = False
+
+    def verified(*arguments: Any) -> Any:
+        assert not is_open
+        threads.append(threading.current_thread())
+        return broken(*arguments)
+
+    monkeypatch.setattr(database, "snapshot", watched)
+    monkeypatch.setattr(rules, "broken", verified)
+    audit = AuditService(database, keys)
+    found = await DoctorService(database, key_ids=None, audit=audit).examine()
+    assert "audit_trail" in {each.name for each in found.findings}
+    assert snapshots == len(threads) == 1
+    assert threads[0] is not threading.current_thread()
+    await database.close()
 
 
 async def test_rows_are_shown_by_ids_without_personal_data(

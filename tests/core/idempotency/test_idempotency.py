@@ -410,6 +410,21 @@ async def test_a_retired_api_key_may_only_replay_its_own_rotation(
     assert refused.value.reason == "INVALID_CREDENTIALS"
 
 
+async def test_a_retired_api_key_may_not_replay_for_as_long_as_answers_are_kept(
+    tmp_path: Path, database_url: str
+) -> None:
+    clock = ShiftedClock()
+    settings = settings_for(tmp_path, database_url=database_url, keep_answers_days=30)
+    async with running_core(settings, clock) as client:
+        retired = await register(client)
+        rotation = keyed(business_pb2.ChangeApiKeyRequest())
+        issued = await retired.call(rotation)
+        clock.ahead = timedelta(hours=23, minutes=59)
+        assert await retired.call(rotation) == issued
+        clock.ahead = timedelta(hours=24, minutes=1)
+        assert (await refusal_of(retired, rotation)).reason == "INVALID_CREDENTIALS"
+
+
 async def test_records_contain_no_secret_and_no_request(
     tmp_path: Path, core: CoreClient, database_url: str
 ) -> None:

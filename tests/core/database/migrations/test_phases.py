@@ -20,7 +20,7 @@ from core.database.migrations import upgrade
 
 REVISIONS = list(ScriptDirectory.from_config(upgrade._config()).walk_revisions())[::-1]
 FIRST_KEPT = "0031_erase"
-"""From the revision after it on, rows from before are checked after the lock of a busy table."""
+"""From the revision after it on, a busy table is not locked to check its rows or to build an index."""
 BUSY = ("payments", "wallet_transactions", "postings", "idempotency_records", "webhook_events")
 _PHASE = re.compile(r"^Phase: (expand|contract)\.$", re.MULTILINE)
 _NAME = r'"?(\w+)"?'
@@ -91,6 +91,16 @@ def test_a_check_of_a_busy_table_is_validated_after_its_lock() -> None:
             added = re.match(rf"ALTER TABLE {_NAME} ADD CONSTRAINT .* CHECK ", line)
             if added and added[1] in BUSY:
                 assert line.endswith("NOT VALID"), f"add postgresql_not_valid=True: {line}"
+
+
+def test_an_index_of_a_busy_table_is_built_after_the_transaction() -> None:
+    kept = [revision.revision for revision in REVISIONS].index(FIRST_KEPT)
+    for revision in REVISIONS[kept + 1 :]:
+        lines = statements(revision.module.upgrade)
+        added = {
+            name for line in lines for name in re.findall(r"^CREATE.* INDEX .* ON (\w+)", line)
+        }
+        assert added.isdisjoint(BUSY), f"{revision.revision}: create the index on SQLite only"
 
 
 def add(constraint: str, condition: str) -> Callable[[], None]:

@@ -183,6 +183,35 @@ async def test_a_constraint_that_a_killed_migration_left_unchecked_is_validated(
     await database.close()
 
 
+@pytest.mark.parametrize(
+    "interruption",
+    [
+        "DROP INDEX ix_webhook_events_received, ix_wallet_transactions_by_time",
+        "UPDATE pg_index SET indisvalid = false"
+        " WHERE indexrelid = 'ix_webhook_events_received'::regclass",
+    ],
+)
+async def test_the_indexes_that_a_killed_migration_left_are_built(
+    empty_postgresql: str, interruption: str
+) -> None:
+    database = Database(empty_postgresql)
+    valid = text("SELECT indexrelid::regclass::text FROM pg_index WHERE indisvalid ORDER BY 1")
+
+    async def indexes() -> list[str]:
+        async with database.read() as transaction:
+            return [row[0] for row in await transaction.connection.execute(valid)]
+
+    await migrate(database)
+    before = await indexes()
+    async with database.transaction() as transaction:
+        await transaction.connection.run(interruption)
+    assert await indexes() != before
+    await check_schema(database)  # a core may start meanwhile
+    await asyncio.gather(*(migrate(Database(empty_postgresql)) for _ in range(3)))
+    assert await indexes() == before
+    await database.close()
+
+
 async def test_a_migration_that_ends_in_a_deadlock_is_tried_again(
     empty_postgresql: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
