@@ -174,6 +174,14 @@ async def test_operators_and_gateways_are_named(core: CoreClient) -> None:
         await call(core, Credentials(service_token=WEBHOOKS_TOKEN), received)
 
 
+async def test_a_registration_is_the_admin_s_without_an_address(core: CoreClient) -> None:
+    client_address.set(ADDRESS)
+    business = await register(core)
+    (event,) = await events_when(business, has("register_business"))
+    assert (event.actor, event.actor_id) == (pb.AUDIT_ACTOR_OPERATOR, "admin")
+    assert event.address == ""
+
+
 async def test_what_was_refused_or_replayed_leaves_no_event(core: CoreClient) -> None:
     business = await register(core)
     user_id = await create_user(business)
