@@ -34,8 +34,8 @@ CHECKPOINT_EVERY = timedelta(seconds=60)
 _NEVER = datetime.min.replace(tzinfo=UTC)
 LOG = "log"
 """The setting of checkpoints that go to the log."""
-_REUSED = frozenset(table for table, column in AUDITED.items() if column == "env")
-"""Kinds whose ids name another object after a deletion."""
+_REUSED = frozenset(table for table, column in AUDITED.items() if column in ("env", "what"))
+"""Kinds whose ids are created again."""
 
 
 class Sequencer:

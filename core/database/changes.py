@@ -26,6 +26,7 @@ AUDITED: Final[Mapping[str, str]] = {
     "recurring_jobs": "recurring_id",
     "recurring_logs": "log_id",
     "refunds": "refund_id",
+    "stops": "what",
     "stripe_credentials": "env",
     "test_clocks": "env",
     "users": "user_id",
@@ -50,12 +51,13 @@ NOT_AUDITED: Final[Mapping[str, str]] = {
 """All other tables, and why."""
 BOOKKEEPING: Final = frozenset(
     {
-        *("answered", "api_key_used_at", "attempt", "checks", "due_at", "failed_looks"),
+        *("answered", "api_key_used_at", "attempt", "card_saves", "card_saves_since", "checks"),
+        *("due_at", "failed_looks"),
         *("fencing_token", "joinable", "last_used_at", "lease_owner", "leased_until", "look_at"),
         *("sent_at", "first_sent_at", "set_aside_at", "set_aside_error", "updated_at"),
     }
 )
-"""Columns about the work of cores. An update of nothing else is not recorded."""
+"""Columns about the work of cores, and counts of limits. An update of nothing else is not recorded."""
 _BY_LEDGER: Final = "wallet_transactions"
 """The ledger writes it with other tables in one statement, and notes each movement itself."""
 _WORDS: Final = {Insert: "created", Update: "updated", Delete: "deleted"}

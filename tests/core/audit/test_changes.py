@@ -54,6 +54,7 @@ async def test_statements_are_recorded_with_the_rows_that_they_name() -> None:
             update(payments).where(payments.c.business_id == "B").values(checks=1)
         )
         await connection.execute(insert(wallets).values(business_id="B", wallet_id="WAL-1"))
+        await connection.execute(named.values(card_saves=users.c.card_saves + 1), key)
         savepoint = await connection.begin_nested()
         await connection.execute(insert(users).values(**user))
         await savepoint.rollback()
