@@ -21,7 +21,12 @@ from core.audit import rules, store
 from core.audit.rules import End, Event
 from core.audit.store import Chain, Known, Listed, Pending, SubjectKey
 from core.database.changes import AUDITED
-from core.database.transactions import Database, Transaction
+from core.database.transactions import (
+    CommitUnknownError,
+    Database,
+    DatabaseUnavailableError,
+    Transaction,
+)
 from core.security.keyring import KEY_BYTES, Keyring
 
 logger = logging.getLogger("core.audit")
@@ -52,9 +57,17 @@ class Sequencer:
         self._due: dict[str, End] = {}
         """Ends of chains that grew since their last checkpoint, by business."""
         self._checked: dict[str, datetime] = {}
+        self._failed: dict[str, str] = {}
+        """Why a chain could not be appended to at the last pass, by business."""
 
     async def run(self) -> None:
-        """Append what is recorded, of one business after the other, and write checkpoints."""
+        """Append what is recorded, of one business after the other, and write checkpoints.
+
+        A chain that cannot be appended to is logged, and tried again by the next pass.
+
+        Raises:
+            DatabaseUnavailableError, CommitUnknownError: as `Database.transaction` does.
+        """
         now = await self._append_all()
         if self._checkpoints is not None:
             await self._write_checkpoints(now, least=CHECKPOINT_EVERY)
@@ -74,8 +87,22 @@ class Sequencer:
             if found is None:
                 return now
             business_id = found
-            while await self._append_some(business_id) == BATCH:
-                pass
+            try:
+                while await self._append_some(business_id) == BATCH:
+                    pass
+            except (DatabaseUnavailableError, CommitUnknownError):
+                raise
+            except Exception as error:  # noqa: BLE001 - the chains of others go on
+                self._note_failure(business_id, f"{type(error).__name__}: {error}")
+            else:
+                self._failed.pop(business_id, None)
+
+    def _note_failure(self, business_id: str, reason: str) -> None:
+        """Log once, not at each pass, why a chain cannot go on."""
+        if self._failed.get(business_id) != reason:
+            self._failed[business_id] = reason
+            extra = {"business_id": business_id, "reason": reason}
+            logger.error("audit chain not appended", extra=extra)
 
     async def _append_some(self, business_id: str) -> int:
         """Append a batch, unless another core does, and return how many events it has."""

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -239,6 +239,36 @@ async def test_sequencers_at_once_never_fork_a_chain(database: Database) -> None
     events = await rows_of(database, audit_events)
     assert sorted(each.sequence for each in events) == list(range(1, 31))
     assert await problems(database) == []
+
+
+async def broken_key(database: Database) -> None:
+    await change(database, update(audit_chains).values(sealed_key="v1.k9.AAAA"))
+
+
+async def duplicate(database: Database) -> None:
+    await record(database, 0)
+
+
+@pytest.mark.parametrize("breaks", [broken_key, duplicate])
+async def test_a_chain_that_cannot_go_on_is_logged_once_and_stops_no_other(
+    database: Database,
+    breaks: Callable[[Database], Awaitable[None]],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    sequencer = Sequencer(database, KEYRING, None)
+    await record(database, 0)
+    await sequencer.run()
+    await breaks(database)
+    await record(database, 1)
+    await record(database, 0, business_id=OTHER)
+    await sequencer.run()
+    await sequencer.finish()
+    assert {each.business_id for each in await rows_of(database, audit_pending)} == {BUSINESS}
+    assert [each.business_id for each in await rows_of(database, audit_chains)] == [BUSINESS, OTHER]
+    failures = [vars(each) for each in caplog.records if each.name == "core.audit"]
+    assert [(each["message"], each["business_id"]) for each in failures] == [
+        ("audit chain not appended", BUSINESS)
+    ]
 
 
 async def test_a_chain_outlives_the_keys_of_the_keyring(database: Database) -> None:
