@@ -11,7 +11,6 @@ import asyncio
 import json
 import logging
 import os
-import secrets
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -27,7 +26,7 @@ from core.database.transactions import (
     DatabaseUnavailableError,
     Transaction,
 )
-from core.security.keyring import KEY_BYTES, Keyring
+from core.security.keyring import Keyring
 
 logger = logging.getLogger("core.audit")
 
@@ -109,9 +108,7 @@ class Sequencer:
         async with self._database.transaction("audit.append") as transaction:
             chain = await store.chain(transaction, business_id, lock=True)
             if chain is None:
-                await store.begin_chain(
-                    transaction, business_id, self._new_key(business_id), rules.NO_HASH
-                )
+                await store.begin_chain(transaction, business_id, self._keyring)
                 chain = await store.chain(transaction, business_id, lock=True)
             if chain is None:
                 return 0
@@ -130,8 +127,9 @@ class Sequencer:
         for sequence, each in enumerate(taken, start=chain.end.sequence + 1):
             key = (each.subject, each.subject_id)
             before = known.get(key, Known(None, None, None))
-            events.append(_event(each, sequence, before))
-            known[key] = before._replace(after_hash=each.after_hash)
+            event = _event(each, sequence, before)
+            events.append(event)
+            known[key] = Known(event.after_hash, event.user_id, event.payment_id)
         hashes = rules.append(opened_key(self._keyring, business_id, chain), chain.end, events)
         listed = [
             Listed(event, hashed, each.address)
@@ -141,11 +139,6 @@ class Sequencer:
         end = End(events[-1].sequence, hashes[-1])
         await store.save_end(transaction, business_id, end)
         return end
-
-    def _new_key(self, business_id: str) -> str:
-        return self._keyring.seal_bytes(
-            secrets.token_bytes(KEY_BYTES), business_id=business_id, purpose=store.key_purpose()
-        )
 
     async def _write_checkpoints(self, now: datetime, *, least: timedelta) -> None:
         """Write the ends of chains that grew, and whose last checkpoint is `least` ago."""
@@ -224,7 +217,7 @@ def _event(pending: Pending, sequence: int, before: Known) -> Event:
         subject=pending.subject,
         subject_id=pending.subject_id,
         request_id=pending.request_id,
-        user_id=pending.subject_id if is_user else before.user_id,
+        user_id=pending.subject_id if is_user else pending.user_id or before.user_id,
         payment_id=pending.subject_id if is_payment else before.payment_id,
         before_hash=before.after_hash,
         after_hash=pending.after_hash,

@@ -89,3 +89,20 @@ async def test_what_was_written_is_the_content_whatever_the_form_of_the_statemen
         assert contents == [("B", "U", "Alicia"), ("Bruno", 0)]
     finally:
         await connection.close()
+
+
+async def test_a_change_has_the_user_whom_its_statement_names() -> None:
+    connection = await SqliteConnection.open(":memory:", 1.0)
+    try:
+        await connection.run(f"CREATE TABLE cards ({', '.join(cards.columns.keys())})")
+        of_user = {"business_id": "B", "user_id": "U"}
+        await connection.execute(insert(cards), [of_user | {"card_id": each} for each in "XY"])
+        where = (cards.c.business_id == "B", cards.c.user_id == "U")
+        await connection.execute(update(cards).where(*where).values(is_primary=False))
+        named = cards.c.card_id == "X"
+        await connection.execute(update(cards).where(*where, named).values(is_primary=True))
+        await connection.execute(delete(cards).where(cards.c.business_id == "B", named))
+        users_of = [(each.subject_id, each.user_id) for each in connection.changes]
+        assert users_of == [("X", "U"), ("Y", "U"), ("", "U"), ("X", "U"), ("X", None)]
+    finally:
+        await connection.close()

@@ -54,6 +54,7 @@ def pending(number: int, business_id: str = BUSINESS, **changes: Any) -> dict[st
         "subject_id": f"USR-{number % 2}",
         "request_id": f"R-{number}",
         "after_hash": f"{number:064x}",
+        "user_id": None,
         "address": "203.0.113.7",
     }
     return row | changes
@@ -291,10 +292,46 @@ async def test_addresses_are_apart_and_erased_by_user(database: Database) -> Non
     await Sequencer(database, KEYRING, None).run()
     await record(database, 4)
     async with database.transaction() as transaction:
-        await store.erase_addresses(transaction, BUSINESS, "USR-0")
+        await store.erase_addresses(transaction, BUSINESS, "USR-0", KEYRING)
     await Sequencer(database, KEYRING, None).run()
     left = {each.user_id for each in await rows_of(database, audit_addresses)}
     assert left == {"USR-1"}
+    assert await problems(database) == []
+
+
+CARD = {"subject": "cards", "subject_id": "CARD-1"}
+OF_USER = {
+    # Several cards, which the statement does not name.
+    "a change of no named row": [CARD | {"subject_id": "", "user_id": "USR-0"}],
+    "an object that ended before it was chained": [
+        CARD | {"change": "created", "user_id": "USR-0"},
+        CARD | {"change": "deleted", "user_id": None},
+    ],
+}
+
+
+@pytest.mark.parametrize("is_chained", [True, False])
+@pytest.mark.parametrize("case", OF_USER)
+async def test_an_address_is_the_user_s_whatever_the_change(
+    database: Database, case: str, is_chained: bool
+) -> None:
+    """Also of a business without a chain, and not of another user."""
+    other = CARD | {"subject_id": "CARD-2", "user_id": "USR-1"}
+    rows = [pending(n, **each) for n, each in enumerate([*OF_USER[case], other])]
+    sequencer = Sequencer(database, KEYRING, None)
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(
+            audit_sql.INSERT, [each | {"occurred_at": transaction.now} for each in rows]
+        )
+    if is_chained:
+        await sequencer.run()
+    async with database.transaction() as transaction:
+        await store.erase_addresses(transaction, BUSINESS, "USR-0", KEYRING)
+        assert await store.chain(transaction, BUSINESS) is not None
+    await sequencer.run()
+    users = [each.user_id for each in await rows_of(database, audit_events)]
+    assert users == ["USR-0"] * (len(rows) - 1) + ["USR-1"]
+    assert [each.user_id for each in await rows_of(database, audit_addresses)] == ["USR-1"]
     assert await problems(database) == []
 
 
