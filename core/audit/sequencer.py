@@ -11,7 +11,6 @@ import asyncio
 import json
 import logging
 import os
-import secrets
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -21,8 +20,13 @@ from core.audit import rules, store
 from core.audit.rules import End, Event
 from core.audit.store import Chain, Known, Listed, Pending, SubjectKey
 from core.database.changes import AUDITED
-from core.database.transactions import Database, Transaction
-from core.security.keyring import KEY_BYTES, Keyring
+from core.database.transactions import (
+    CommitUnknownError,
+    Database,
+    DatabaseUnavailableError,
+    Transaction,
+)
+from core.security.keyring import Keyring
 
 logger = logging.getLogger("core.audit")
 
@@ -34,8 +38,8 @@ CHECKPOINT_EVERY = timedelta(seconds=60)
 _NEVER = datetime.min.replace(tzinfo=UTC)
 LOG = "log"
 """The setting of checkpoints that go to the log."""
-_REUSED = frozenset(table for table, column in AUDITED.items() if column == "env")
-"""Kinds whose ids name another object after a deletion."""
+_REUSED = frozenset(table for table, column in AUDITED.items() if column in ("env", "what"))
+"""Kinds whose ids are created again."""
 
 
 class Sequencer:
@@ -52,9 +56,17 @@ class Sequencer:
         self._due: dict[str, End] = {}
         """Ends of chains that grew since their last checkpoint, by business."""
         self._checked: dict[str, datetime] = {}
+        self._failed: dict[str, str] = {}
+        """Why a chain could not be appended to at the last pass, by business."""
 
     async def run(self) -> None:
-        """Append what is recorded, of one business after the other, and write checkpoints."""
+        """Append what is recorded, of one business after the other, and write checkpoints.
+
+        A chain that cannot be appended to is logged, and tried again by the next pass.
+
+        Raises:
+            DatabaseUnavailableError, CommitUnknownError: as `Database.transaction` does.
+        """
         now = await self._append_all()
         if self._checkpoints is not None:
             await self._write_checkpoints(now, least=CHECKPOINT_EVERY)
@@ -74,17 +86,29 @@ class Sequencer:
             if found is None:
                 return now
             business_id = found
-            while await self._append_some(business_id) == BATCH:
-                pass
+            try:
+                while await self._append_some(business_id) == BATCH:
+                    pass
+            except (DatabaseUnavailableError, CommitUnknownError):
+                raise
+            except Exception as error:  # noqa: BLE001 - the chains of others go on
+                self._note_failure(business_id, f"{type(error).__name__}: {error}")
+            else:
+                self._failed.pop(business_id, None)
+
+    def _note_failure(self, business_id: str, reason: str) -> None:
+        """Log once, not at each pass, why a chain cannot go on."""
+        if self._failed.get(business_id) != reason:
+            self._failed[business_id] = reason
+            extra = {"business_id": business_id, "reason": reason}
+            logger.error("audit chain not appended", extra=extra)
 
     async def _append_some(self, business_id: str) -> int:
         """Append a batch, unless another core does, and return how many events it has."""
         async with self._database.transaction("audit.append") as transaction:
             chain = await store.chain(transaction, business_id, lock=True)
             if chain is None:
-                await store.begin_chain(
-                    transaction, business_id, self._new_key(business_id), rules.NO_HASH
-                )
+                await store.begin_chain(transaction, business_id, self._keyring)
                 chain = await store.chain(transaction, business_id, lock=True)
             if chain is None:
                 return 0
@@ -103,8 +127,9 @@ class Sequencer:
         for sequence, each in enumerate(taken, start=chain.end.sequence + 1):
             key = (each.subject, each.subject_id)
             before = known.get(key, Known(None, None, None))
-            events.append(_event(each, sequence, before))
-            known[key] = before._replace(after_hash=each.after_hash)
+            event = _event(each, sequence, before)
+            events.append(event)
+            known[key] = Known(event.after_hash, event.user_id, event.payment_id)
         hashes = rules.append(opened_key(self._keyring, business_id, chain), chain.end, events)
         listed = [
             Listed(event, hashed, each.address)
@@ -114,11 +139,6 @@ class Sequencer:
         end = End(events[-1].sequence, hashes[-1])
         await store.save_end(transaction, business_id, end)
         return end
-
-    def _new_key(self, business_id: str) -> str:
-        return self._keyring.seal_bytes(
-            secrets.token_bytes(KEY_BYTES), business_id=business_id, purpose=store.key_purpose()
-        )
 
     async def _write_checkpoints(self, now: datetime, *, least: timedelta) -> None:
         """Write the ends of chains that grew, and whose last checkpoint is `least` ago."""
@@ -197,7 +217,7 @@ def _event(pending: Pending, sequence: int, before: Known) -> Event:
         subject=pending.subject,
         subject_id=pending.subject_id,
         request_id=pending.request_id,
-        user_id=pending.subject_id if is_user else before.user_id,
+        user_id=pending.subject_id if is_user else pending.user_id or before.user_id,
         payment_id=pending.subject_id if is_payment else before.payment_id,
         before_hash=before.after_hash,
         after_hash=pending.after_hash,

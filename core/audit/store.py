@@ -1,5 +1,6 @@
 """SQL of the audit trail. Every statement names one business."""
 
+import secrets
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from core.audit.rules import End, Event
+from core.audit.rules import NO_HASH, End, Event
 from core.database.bulk_rows import array_of
 from core.database.bulk_sql import BulkInsert, BulkSelect
 from core.database.changes import AUDITED
@@ -37,6 +38,7 @@ from core.database.schema import (
     wallets,
 )
 from core.database.transactions import Transaction
+from core.security.keyring import KEY_BYTES, Keyring
 
 CHAIN_ID = "1"
 """A business has one chain."""
@@ -59,6 +61,7 @@ class Pending(NamedTuple):
     subject_id: str
     request_id: str
     after_hash: str
+    user_id: str | None
     address: str | None
 
 
@@ -133,19 +136,19 @@ async def _next_of(transaction: Transaction, table: Table, after: str) -> str | 
     return found
 
 
-async def begin_chain(
-    transaction: Transaction, business_id: str, sealed_key: str, hash_before: str
-) -> None:
-    """Begin a business's chain, unless it has one."""
+async def begin_chain(transaction: Transaction, business_id: str, keyring: Keyring) -> None:
+    """Begin a business's chain with a random key that `keyring` seals, unless it has one."""
     connection = transaction.connection
     await connection.execute(
         _BEGIN_CHAIN[connection.dialect.name],
         {
             "business_id": business_id,
             "chain_id": CHAIN_ID,
-            "sealed_key": sealed_key,
+            "sealed_key": keyring.seal_bytes(
+                secrets.token_bytes(KEY_BYTES), business_id=business_id, purpose=key_purpose()
+            ),
             "sequence": 0,
-            "hash": hash_before,
+            "hash": NO_HASH,
             "updated_at": transaction.now,
         },
     )
@@ -341,20 +344,28 @@ async def addresses(
     return {row[0]: row[1] for row in rows}
 
 
-async def erase_addresses(transaction: Transaction, business_id: str, user_id: str) -> None:
+async def erase_addresses(
+    transaction: Transaction, business_id: str, user_id: str, keyring: Keyring
+) -> None:
     """Erase where the requests about a user came from.
 
-    The events stay, and their chain verifies as before. Of what is pending the user is not known
-    yet, so that all addresses of the business's pending changes go. The chain is locked, so that
-    the sequencer does not store an address meanwhile that it read before; it locks nothing else.
+    The events stay, and their chain verifies as before. Of some pending changes the user is not
+    known yet, so that all their addresses go. The chain is locked, and begun before if there is
+    none, so that the sequencer does not store an address meanwhile that it read before; it locks
+    nothing else.
     """
-    of = audit_addresses.c
+    of, waits = audit_addresses.c, audit_pending.c
+    await begin_chain(transaction, business_id, keyring)
     await transaction.connection.execute(_LOCKED_CHAIN, {"of_business": business_id})
     await transaction.connection.execute(
         delete(audit_addresses).where(of.business_id == business_id, of.user_id == user_id)
     )
     await transaction.connection.execute(
         update(audit_pending)
-        .where(audit_pending.c.business_id == business_id, audit_pending.c.address.is_not(None))
+        .where(
+            waits.business_id == business_id,
+            waits.address.is_not(None),
+            waits.user_id.is_(None) | (waits.user_id == user_id),
+        )
         .values(address=None)
     )

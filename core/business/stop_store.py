@@ -105,7 +105,8 @@ async def end_stop(transaction: Transaction, scope: Scope, *, by: str, reason: s
             stops.c.what == scope.what,
             stops.c.ended_at.is_(None),
         )
-        .values(ended_at=transaction.now, ended_by=by, ended_reason=reason)
+        # The gateway stays: it is written so that the audit trail's digest has it.
+        .values(gateway=scope.gateway, ended_at=transaction.now, ended_by=by, ended_reason=reason)
         .returning(*_COLUMNS)
     )
     row = result.one_or_none()

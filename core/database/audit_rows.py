@@ -40,6 +40,7 @@ def audit_rows(
                 "subject_id": change.subject_id,
                 "request_id": origin.request_id,
                 "after_hash": digest(change.business_id, content),
+                "user_id": change.user_id,
                 "address": origin.address or None,
             }
         )

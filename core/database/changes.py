@@ -26,6 +26,7 @@ AUDITED: Final[Mapping[str, str]] = {
     "recurring_jobs": "recurring_id",
     "recurring_logs": "log_id",
     "refunds": "refund_id",
+    "stops": "what",
     "stripe_credentials": "env",
     "test_clocks": "env",
     "users": "user_id",
@@ -50,10 +51,10 @@ NOT_AUDITED: Final[Mapping[str, str]] = {
 """All other tables, and why."""
 BOOKKEEPING: Final = frozenset(
     {
-        *("answered", "api_key_used_at", "attempt", "checks", "due_at", "failed_looks"),
+        *("answered", "api_key_used_at", "attempt", "card_saves", "card_saves_since", "checks"),
+        *("due_at", "failed_looks"),
         *("fencing_token", "joinable", "last_used_at", "lease_owner", "leased_until", "look_at"),
         *("sent_at", "first_sent_at", "set_aside_at", "set_aside_error", "updated_at"),
-        *("card_saves", "card_saves_since"),
     }
 )
 """Columns about the work of cores, and counters of limits. An update of nothing else is not recorded."""
@@ -75,6 +76,8 @@ class Change(NamedTuple):
     """What was written, to make a keyed digest of."""
     origin: Origin | None = None
     """Who made it; None: the caller of the running task."""
+    user_id: str | None = None
+    """The user it is about, if the statement names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,22 +88,31 @@ class Written:
     word: str
     business: str | None
     subject: str | None
+    user: str | None
     names: tuple[str, ...]
     """Of the parameters that are written."""
 
     def changes(self, values: Mapping[str, Any]) -> Iterator[Change]:
         """Yield the rows that an execution with these arguments writes."""
         business, subject = (values[each] if each else "" for each in (self.business, self.subject))
+        user = values[self.user] if self.user else None
         content = tuple(values[name] for name in self.names)
         if isinstance(business, list):  # rows as an array for each column
             for place, of_business in enumerate(business):
                 written = tuple(each[place] if isinstance(each, list) else each for each in content)
-                yield Change(self.table, self.word, of_business, subject[place], written)
+                of_user = user[place] if isinstance(user, list) else user
+                yield self._change(of_business, subject[place], written, of_user)
         elif isinstance(subject, Sequence) and not isinstance(subject, str):
             for each in subject:
-                yield Change(self.table, self.word, business, each, content)
+                yield self._change(business, each, content, user)
         else:
-            yield Change(self.table, self.word, business, str(subject), content)
+            yield self._change(business, str(subject), content, user)
+
+    def _change(self, business_id: str, subject_id: str, content: object, user: object) -> Change:
+        user_id = user if isinstance(user, str) else None
+        return Change(
+            self.table, self.word, business_id, subject_id, content, user_id=user_id
+        )
 
 
 def written_by(statement: object, columns: Sequence[str], compiled: SQLCompiler) -> Written | None:
@@ -132,6 +144,7 @@ def written_by(statement: object, columns: Sequence[str], compiled: SQLCompiler)
         _WORDS[Insert if isinstance(statement, Insert) else type(statement)],
         business,
         subject,
+        places.get("user_id"),
         tuple(name for each in written.values() for name in each),
     )
 
@@ -153,8 +166,8 @@ def _places(
     names: frozenset[str],
     compiled: SQLCompiler,
 ) -> dict[str, str]:
-    """Return the parameters that the keys of the written rows are equal to, by column."""
-    keys = ("business_id", AUDITED[table.name])
+    """Return the parameters that keys and user of the written rows are equal to, by column."""
+    keys = ("business_id", AUDITED[table.name], "user_id")
     if isinstance(statement, Insert):
         return {key: name for key in keys for name in _named(key, names)}
     places = {key: f"row_{key}" for key in keys if f"row_{key}" in names}

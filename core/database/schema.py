@@ -1074,6 +1074,8 @@ audit_pending = Table(
     _id("subject_id"),
     Column("request_id", String(64), nullable=False),
     Column("after_hash", String(64), nullable=False),
+    # NULL: the change names none. Of its object, the sequencer may find one.
+    _id("user_id", nullable=True),
     # NULL: none is known, or it was erased.
     Column("address", String(64), nullable=True),
 )

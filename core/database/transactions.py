@@ -380,6 +380,8 @@ class Database:
         try:
             try:
                 yield transaction
+                if commit_name is not None:
+                    self._audit(transaction, commit_name)
             except BaseException as error:
                 await _roll_back(connection, error)
                 if _is_unavailable(error):
@@ -388,7 +390,6 @@ class Database:
             if commit_name is None:
                 await _roll_back(connection)
             else:
-                self._audit(transaction, commit_name)
                 await self._commit(connection, commit_name)
         finally:
             pool.release(connection)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Select, and_, func, literal, select, true, union_all
 
-from core.database.schema import payments, stops
+from core.database.schema import audit_pending, payments, stops
 from core.database.transactions import Transaction
 from core.due_work.store import PAYMENTS, TABLES, DueTable
 from core.stops import What
@@ -21,6 +21,16 @@ _DUE: Final = "due"
 _SET_ASIDE: Final = "set_aside"
 _STOPS: Final = (
     select(stops.c.what, func.count()).where(stops.c.ended_at.is_(None)).group_by(stops.c.what)
+)
+# In the order of the key, which of each business begins with the oldest.
+_AUDIT_SINCE: Final = select(
+    func.min(
+        select(audit_pending.c.occurred_at)
+        .order_by(audit_pending.c.business_id, audit_pending.c.event_id)
+        .limit(COUNT_MAX)
+        .subquery()
+        .c.occurred_at
+    )
 )
 
 
@@ -46,10 +56,12 @@ class Backlog:
     """Payments without an outcome, by the state of their attempt, since their creation."""
     stops: Mapping[str, int]
     """Stops in force, by what they stop."""
+    audit_since: datetime | None = None
+    """Since when the oldest change waits for the sequencer of the audit trail; None: none waits."""
 
 
 async def read_backlog(transaction: Transaction) -> Backlog:
-    """Return what waits, with two queries on partial indexes and one of the few stops."""
+    """Return what waits: queries on partial indexes, of the few stops, and of pending changes."""
     now = transaction.now
     rows = await transaction.connection.execute(
         union_all(
@@ -62,6 +74,7 @@ async def read_backlog(transaction: Transaction) -> Backlog:
         found[what][kind] = Waiting(count, since)
     attempts = await transaction.connection.execute(_open_payments())
     stopped = await transaction.connection.execute(_STOPS)
+    audit_since = await transaction.connection.scalar(_AUDIT_SINCE)
     return Backlog(
         now,
         found[_DUE],
@@ -69,6 +82,7 @@ async def read_backlog(transaction: Transaction) -> Backlog:
         dict.fromkeys(ATTEMPTS, Waiting(0, None))
         | {attempt: Waiting(count, since) for attempt, count, since in attempts.all()},
         dict.fromkeys(STOPPABLE, 0) | {row[0]: row[1] for row in stopped.all()},
+        audit_since,
     )
 
 

@@ -13,6 +13,7 @@ from core.operator.erasure_store import GatewayCustomer
 from core.payments import decision_store
 from core.payments.decision_rules import Action, Decision, Subject
 from core.payments.decisions import Operator
+from core.security.keyring import Keyring
 from core.users import store as users_store
 from core.users.service import existing_user
 from core.users.store import User
@@ -37,9 +38,10 @@ class Erased:
 class Erasure:
     """The use case."""
 
-    def __init__(self, database: Database) -> None:
-        """Erase in `database`."""
+    def __init__(self, database: Database, keyring: Keyring) -> None:
+        """Erase in `database`; `keyring` seals the key of an audit chain that is begun."""
         self._database = database
+        self._keyring = keyring
 
     async def erase(self, business_id: str, user_id: str, operator: Operator) -> Erased:
         """Erase a user's name, email address and metadata, and that of what belongs to the user.
@@ -80,7 +82,7 @@ class Erasure:
                 decided_at=transaction.now,
             )
             await decision_store.insert_decision(transaction, decision)
-            await erase_addresses(transaction, business_id, user_id)
+            await erase_addresses(transaction, business_id, user_id, self._keyring)
             customers = await store.customers_of(
                 transaction, business_id=business_id, user_id=user_id
             )

@@ -325,7 +325,7 @@ def _make_pipeline(
             services.refund_decisions,
             operator,
             SealingService(database, settings.keyring),
-            Erasure(database),
+            Erasure(database, settings.keyring),
             services.stopping,
             audit,
         ),

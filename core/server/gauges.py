@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import Final
 
 from prometheus_client.core import GaugeMetricFamily
@@ -68,6 +69,11 @@ class CoreGauges(Collector):
 def _backlog_gauges(backlog: Backlog) -> Iterable[GaugeMetricFamily]:
     stops = {what: float(count) for what, count in backlog.stops.items()}
     yield gauge("nivisco_stops", "Number of stops in force, in the whole database.", "what", stops)
+    yield GaugeMetricFamily(
+        "nivisco_core_audit_pending_oldest_age_seconds",
+        "Age of the oldest change that is not in its audit chain; 0 without one.",
+        _age(backlog, backlog.audit_since),
+    )
     for name, what, label, waiting in (
         ("open_payments", "payments without an outcome", "attempt", backlog.open_payments),
         ("due_rows", "rows that are due and not worked on", "kind", backlog.due),
@@ -84,7 +90,8 @@ def _backlog_gauges(backlog: Backlog) -> Iterable[GaugeMetricFamily]:
 
 
 def _ages(backlog: Backlog, waiting: Mapping[str, Waiting]) -> dict[str, float]:
-    return {
-        of: max(0.0, (backlog.now - each.since).total_seconds()) if each.since else 0.0
-        for of, each in waiting.items()
-    }
+    return {of: _age(backlog, each.since) for of, each in waiting.items()}
+
+
+def _age(backlog: Backlog, since: datetime | None) -> float:
+    return max(0.0, (backlog.now - since).total_seconds()) if since else 0.0

@@ -216,6 +216,9 @@ def _origin_of(served: _Served, request: Message, metadata: Mapping[str, str | b
         address=_address_of(metadata),
     )
     match served.method.scope:
+        case None if served.method.admin_only:
+            # It writes into the chain of another business, which may read it.
+            return called("operator", "admin", address="")
         case None:
             return called("api_key", current_caller().key_id)
         case "operator":
@@ -229,9 +232,13 @@ def _origin_of(served: _Served, request: Message, metadata: Mapping[str, str | b
 
 
 def _address_of(metadata: Mapping[str, str | bytes]) -> str:
-    """Return the client's address, as the process that called says it; empty if it is none."""
+    """Return the client's address, as the process that called says it; empty if it is none.
+
+    Without the scope of an IPv6 address, which may be a text of any length.
+    """
+    sent = metadata_text(metadata, CLIENT_ADDRESS_METADATA).partition("%")[0]
     try:
-        return str(ip_address(metadata_text(metadata, CLIENT_ADDRESS_METADATA)))
+        return str(ip_address(sent))
     except ValueError:
         return ""
 

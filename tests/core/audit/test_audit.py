@@ -75,6 +75,26 @@ async def test_an_event_says_who_did_what_to_which_object_and_from_where(core: C
     assert len(event.hash) == len(event.after_hash) == 64
 
 
+ADDRESSES = {
+    "203.0.113.7": "203.0.113.7",
+    "2001:db8::7": "2001:db8::7",
+    "fe80::1%eth0": "fe80::1",
+    "fe80::1%" + "x" * 80: "fe80::1",
+    "x" * 80: "",
+}
+
+
+async def test_an_address_that_is_none_or_has_a_scope_fits_its_column(core: CoreClient) -> None:
+    business = await register(core)
+    users: dict[str, str] = {}
+    for sent in ADDRESSES:
+        client_address.set(sent)
+        users[await create_user(business)] = sent
+    events = await events_when(business, has("create_user", len(ADDRESSES)))
+    found = {users[each.user_id]: each.address for each in events if each.user_id in users}
+    assert found == ADDRESSES
+
+
 async def test_a_hash_before_is_the_hash_after_of_the_last_change_of_the_object(
     core: CoreClient,
 ) -> None:
@@ -140,6 +160,14 @@ async def test_operators_and_gateways_are_named(core: CoreClient) -> None:
     )
     with pytest.raises(CoreError):
         await call(core, Credentials(service_token=WEBHOOKS_TOKEN), received)
+
+
+async def test_a_registration_is_the_admin_s_without_an_address(core: CoreClient) -> None:
+    client_address.set(ADDRESS)
+    business = await register(core)
+    (event,) = await events_when(business, has("register_business"))
+    assert (event.actor, event.actor_id) == (pb.AUDIT_ACTOR_OPERATOR, "admin")
+    assert event.address == ""
 
 
 async def test_what_was_refused_or_replayed_leaves_no_event(core: CoreClient) -> None:

@@ -58,6 +58,7 @@ async def test_statements_are_recorded_with_the_rows_that_they_name() -> None:
         saves = update(users).where(users.c.business_id == "B", users.c.user_id == "U2")
         await connection.execute(saves.values(card_saves=users.c.card_saves + 1))
         await connection.execute(insert(wallets).values(business_id="B", wallet_id="WAL-1"))
+        await connection.execute(named.values(card_saves=users.c.card_saves + 1), key)
         savepoint = await connection.begin_nested()
         await connection.execute(insert(users).values(**user))
         await savepoint.rollback()
@@ -101,5 +102,22 @@ async def test_what_was_written_is_the_content_whatever_the_form_of_the_statemen
         contents = [each.content for each in connection.changes]
         assert len(contents) == 2
         assert all(len(content) == 1 and "2026" in str(content) for content in contents), contents
+    finally:
+        await connection.close()
+
+
+async def test_a_change_has_the_user_whom_its_statement_names() -> None:
+    connection = await SqliteConnection.open(":memory:", 1.0)
+    try:
+        await connection.run(f"CREATE TABLE cards ({', '.join(cards.columns.keys())})")
+        of_user = {"business_id": "B", "user_id": "U"}
+        await connection.execute(insert(cards), [of_user | {"card_id": each} for each in "XY"])
+        where = (cards.c.business_id == "B", cards.c.user_id == "U")
+        await connection.execute(update(cards).where(*where).values(is_primary=False))
+        named = cards.c.card_id == "X"
+        await connection.execute(update(cards).where(*where, named).values(is_primary=True))
+        await connection.execute(delete(cards).where(cards.c.business_id == "B", named))
+        users_of = [(each.subject_id, each.user_id) for each in connection.changes]
+        assert users_of == [("X", "U"), ("Y", "U"), ("", "U"), ("X", "U"), ("X", None)]
     finally:
         await connection.close()

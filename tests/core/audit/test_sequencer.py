@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,7 @@ def pending(number: int, business_id: str = BUSINESS, **changes: Any) -> dict[st
         "subject_id": f"USR-{number % 2}",
         "request_id": f"R-{number}",
         "after_hash": f"{number:064x}",
+        "user_id": None,
         "address": "203.0.113.7",
     }
     return row | changes
@@ -293,6 +294,36 @@ async def test_sequencers_at_once_never_fork_a_chain(database: Database) -> None
     assert await problems(database) == []
 
 
+async def broken_key(database: Database) -> None:
+    await change(database, update(audit_chains).values(sealed_key="v1.k9.AAAA"))
+
+
+async def duplicate(database: Database) -> None:
+    await record(database, 0)
+
+
+@pytest.mark.parametrize("breaks", [broken_key, duplicate])
+async def test_a_chain_that_cannot_go_on_is_logged_once_and_stops_no_other(
+    database: Database,
+    breaks: Callable[[Database], Awaitable[None]],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    sequencer = Sequencer(database, KEYRING, None)
+    await record(database, 0)
+    await sequencer.run()
+    await breaks(database)
+    await record(database, 1)
+    await record(database, 0, business_id=OTHER)
+    await sequencer.run()
+    await sequencer.finish()
+    assert {each.business_id for each in await rows_of(database, audit_pending)} == {BUSINESS}
+    assert [each.business_id for each in await rows_of(database, audit_chains)] == [BUSINESS, OTHER]
+    failures = [vars(each) for each in caplog.records if each.name == "core.audit"]
+    assert [(each["message"], each["business_id"]) for each in failures] == [
+        ("audit chain not appended", BUSINESS)
+    ]
+
+
 async def test_a_chain_outlives_the_keys_of_the_keyring(database: Database) -> None:
     await record(database, 0)
     await Sequencer(database, KEYRING, None).run()
@@ -313,10 +344,46 @@ async def test_addresses_are_apart_and_erased_by_user(database: Database) -> Non
     await Sequencer(database, KEYRING, None).run()
     await record(database, 4)
     async with database.transaction() as transaction:
-        await store.erase_addresses(transaction, BUSINESS, "USR-0")
+        await store.erase_addresses(transaction, BUSINESS, "USR-0", KEYRING)
     await Sequencer(database, KEYRING, None).run()
     left = {each.user_id for each in await rows_of(database, audit_addresses)}
     assert left == {"USR-1"}
+    assert await problems(database) == []
+
+
+CARD = {"subject": "cards", "subject_id": "CARD-1"}
+OF_USER = {
+    # Several cards, which the statement does not name.
+    "a change of no named row": [CARD | {"subject_id": "", "user_id": "USR-0"}],
+    "an object that ended before it was chained": [
+        CARD | {"change": "created", "user_id": "USR-0"},
+        CARD | {"change": "deleted", "user_id": None},
+    ],
+}
+
+
+@pytest.mark.parametrize("is_chained", [True, False])
+@pytest.mark.parametrize("case", OF_USER)
+async def test_an_address_is_the_user_s_whatever_the_change(
+    database: Database, case: str, is_chained: bool
+) -> None:
+    """Also of a business without a chain, and not of another user."""
+    other = CARD | {"subject_id": "CARD-2", "user_id": "USR-1"}
+    rows = [pending(n, **each) for n, each in enumerate([*OF_USER[case], other])]
+    sequencer = Sequencer(database, KEYRING, None)
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(
+            audit_sql.INSERT, [each | {"occurred_at": transaction.now} for each in rows]
+        )
+    if is_chained:
+        await sequencer.run()
+    async with database.transaction() as transaction:
+        await store.erase_addresses(transaction, BUSINESS, "USR-0", KEYRING)
+        assert await store.chain(transaction, BUSINESS) is not None
+    await sequencer.run()
+    users = [each.user_id for each in await rows_of(database, audit_events)]
+    assert users == ["USR-0"] * (len(rows) - 1) + ["USR-1"]
+    assert [each.user_id for each in await rows_of(database, audit_addresses)] == ["USR-1"]
     assert await problems(database) == []
 
 

@@ -12,6 +12,7 @@ from core.business.known_callers import KnownCallers
 from core.business.service import BusinessService
 from core.business.stop_store import Scope
 from core.business.stopping import Stopping
+from core.database.schema import audit_pending
 from core.database.transactions import Database
 from core.errors import InvalidFields
 from core.stops import Stops
@@ -124,3 +125,34 @@ async def test_a_stop_drops_the_callers_of_whom_it_is(operating: Operating) -> N
     for scope in (own, ALL):
         await operating.stopping.start(scope, by="ops", reason="r")
     assert await stopped() == [False, False]
+
+
+async def test_a_stop_and_its_end_are_recorded_with_their_gateway(database_url: str) -> None:
+    database = Database(database_url, digest=lambda _, content: content.decode()[:64])
+    try:
+        operating = Operating(database, ShiftedClock())
+        for scope in (ALL, Scope("*", "stripe", "charges")):
+            await operating.stopping.stop(scope, by="ops", reason="r")
+            await operating.stopping.start(scope, by="ops", reason="r")
+        of = audit_pending.c
+        async with database.read() as transaction:
+            found = await transaction.connection.execute(
+                select(of.business_id, of.transition, of.subject_id, of.after_hash)
+                .where(of.subject == "stops")
+                .order_by(of.event_id)
+            )
+            rows = found.all()
+        assert [tuple(each[:3]) for each in rows] == [
+            ("*", "operator.stop", "everything"),
+            ("*", "operator.start", "everything"),
+            ("*", "operator.stop", "charges"),
+            ("*", "operator.start", "charges"),
+        ]
+        assert [("'*'" in each[3], "'stripe'" in each[3]) for each in rows] == [
+            (True, False),
+            (True, False),
+            (True, True),
+            (False, True),
+        ]
+    finally:
+        await database.close()

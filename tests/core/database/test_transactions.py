@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError
 
+from core.database.changes import Change
 from core.database.clock import SystemClock
 from core.database.sqlite import SqliteConnection
 from core.database.transactions import CommitUnknownError, Database, DatabaseUnavailableError
@@ -74,6 +75,26 @@ async def test_a_wrong_statement_raises_its_own_error(
         async with database.transaction() as transaction:
             await transaction.connection.run(statement)
     assert await notes(database) == []
+
+
+async def test_a_transaction_whose_audit_rows_cannot_be_made_is_rolled_back(
+    tmp_path: Path,
+) -> None:
+    def broken(_business_id: str, _content: bytes) -> str:
+        raise RuntimeError("no digest")
+
+    database = Database(f"sqlite:///{tmp_path / 'audited.db'}", digest=broken)
+    try:
+        async with database.transaction() as transaction:
+            await transaction.connection.execute(text("CREATE TABLE notes (note TEXT)"))
+        with pytest.raises(RuntimeError, match="no digest"):
+            async with database.transaction() as transaction:
+                await transaction.connection.execute(text("INSERT INTO notes VALUES ('a')"))
+                change = Change("users", "created", "BUS-1", "USR-1", ())
+                transaction.connection.changes.append(change)
+        assert await notes(database) == []
+    finally:
+        await database.close()
 
 
 async def test_an_unconfirmed_commit_is_unknown_and_the_next_one_works(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, text, update
 
-from core.database.schema import payments, recurring_jobs
+from core.database.schema import audit_pending, payments, recurring_jobs
 from core.database.transactions import Database
 from core.due_work import backlog_store
 from core.due_work.backlog_store import Backlog, Waiting, read_backlog
@@ -111,6 +111,24 @@ async def test_open_payments_count_by_the_state_of_their_attempt(database: Datab
         "unknown": Waiting(2, oldest),
         "not_sent": Waiting(1, recent),
     }
+
+
+async def test_the_oldest_change_that_waits_for_its_audit_chain_is_found(
+    database: Database,
+) -> None:
+    assert (await backlog_of(database)).audit_since is None
+    async with database.transaction() as transaction:
+        since = transaction.now - timedelta(hours=1)
+        names = {each.name for each in audit_pending.columns if not each.nullable}
+        row = dict.fromkeys(names - {"occurred_at"}, "x")
+        await transaction.connection.execute(
+            insert(audit_pending),
+            [
+                row | {"business_id": "BUS-1", "occurred_at": transaction.now},
+                row | {"business_id": "BUS-2", "occurred_at": since},
+            ],
+        )
+    assert (await backlog_of(database)).audit_since == since
 
 
 async def test_a_count_has_a_limit_and_the_oldest_row_is_still_found(

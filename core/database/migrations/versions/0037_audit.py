@@ -42,6 +42,7 @@ def upgrade() -> None:
         sa.Column("occurred_at", UtcDateTime, nullable=False),
         *_recorded(),
         sa.Column("after_hash", sa.String(64), nullable=False),
+        sa.Column("user_id", sa.String(64), nullable=True),
         sa.Column("address", sa.String(64), nullable=True),
         sa.PrimaryKeyConstraint("business_id", "event_id", name=op.f("pk_audit_pending")),
     )
