@@ -6,6 +6,7 @@ Rules about users, cards and money, and limits of fields beyond their type, are 
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import grpc
 from aiohttp import hdrs, web
@@ -169,16 +170,22 @@ class Endpoint:
         """
         credentials = envelope.credentials
         sender = log_fields.get("address"), credentials.business_id, credentials.api_key
-        if wait := self._failures.seconds_to_wait(*sender):
-            raise _too_many_failures(wait)
+        send = partial(
+            self._core.send,
+            action.method,
+            message,
+            credentials,
+            timeout_seconds=self._settings.core_timeout_seconds,
+            field_problems=problems.to_send(),
+        )
         try:
-            response = await self._core.send(
-                action.method,
-                message,
-                credentials,
-                timeout_seconds=self._settings.core_timeout_seconds,
-                field_problems=problems.to_send(),
-            )
+            if self._failures.is_limited(*sender):
+                async with self._failures.turn(*sender[:2]) as wait:
+                    if wait:
+                        raise _too_many_failures(wait)
+                    response = await send()
+            else:
+                response = await send()
         except CoreError as error:
             if error.reason == "INVALID_CREDENTIALS":
                 self._failures.add_failed(*sender)

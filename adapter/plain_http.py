@@ -51,8 +51,9 @@ def is_trusted(peer: str | None, proxies: Sequence[Network]) -> bool:
 def client_address(request: web.BaseRequest) -> str | None:
     """Return the address of a proxy's client, as it says; of the peer, if it says nothing.
 
-    It is the last one in X-Forwarded-For, which the proxy itself has added; what is before it came
-    with the request. For logs only: it is no proof.
+    It is the last one in X-Forwarded-For, which the proxy itself must add; what is before it came
+    with the request. The log, the audit trail and the limits of addresses use it ("Limits" in
+    docs/operating.md).
     """
     forwarded = request.headers.getall(hdrs.X_FORWARDED_FOR, ())
     if not forwarded:

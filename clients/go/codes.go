@@ -29,7 +29,8 @@ const (
 	BodyTooLarge ErrorCode = "BODY_TOO_LARGE"
 
 	// HTTP 429. Too many requests at once or in a time, of all or of the caller; `limit`, if
-	// present, names the limit. Nothing was done. Retry after the given delay.
+	// present, names the limit. This request did nothing; an earlier one with its idempotency key
+	// may still have an effect. Retry after the given delay.
 	RateLimited ErrorCode = "RATE_LIMITED"
 
 	// HTTP 403. Only the admin business may call the action.

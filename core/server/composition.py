@@ -10,6 +10,7 @@ from datetime import timedelta
 from functools import partial
 
 import grpc.aio
+from google.protobuf.message import Message
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -25,6 +26,7 @@ from core.business.limiter import BusinessLimiter
 from core.business.service import BusinessService
 from core.business.servicer import BusinessServicer
 from core.business.stopping import Stopping
+from core.caller import current_caller
 from core.cards.following import CardFollower
 from core.cards.importing import CustomerImporter
 from core.cards.service import CardsService
@@ -332,6 +334,7 @@ def _make_pipeline(
         "TestClockService": TestClockServicer(TestClockService(database, execution, job_clock)),
         "WebhooksService": WebhooksServicer(services.webhooks),
     }
+    limiter = BusinessLimiter(settings.business_limits, monotonic_clock)
     return Pipeline(
         {f"nivisco.payments.v1.{name}": each for name, each in public.items()}
         | {f"nivisco.internal.v1.{name}": each for name, each in internal.items()},
@@ -341,10 +344,18 @@ def _make_pipeline(
             database,
             COMPLETIONS,
             partial(settle, services.authentication),
-            credentials.verify,
+            partial(_verify_at_gateway, limiter, credentials),
         ),
-        BusinessLimiter(settings.business_limits, monotonic_clock),
+        limiter,
     )
+
+
+def _verify_at_gateway(
+    limiter: BusinessLimiter, credentials: CredentialsServicer, request: Message
+) -> Callable[[], Awaitable[None]] | None:
+    """Return what `verify` asks for, as a request at a gateway; None if nothing."""
+    verify = credentials.verify(request)
+    return None if verify is None else partial(limiter.at_gateway, current_caller(), verify)
 
 
 def _enable_reflection(server: grpc.aio.Server) -> None:

@@ -59,7 +59,7 @@ _OK: Final = grpc.StatusCode.OK.name
 _CODE_NAMES: Final[Mapping[int, str]] = {code.value[0]: code.name for code in grpc.StatusCode}
 _REQUEST_ID_LENGTH_MAX = 64
 _CALLS_GATEWAY: Final = "GATEWAY_UNAVAILABLE"
-"""An error of the actions that may call a gateway."""
+"""An error of the actions that may call a gateway; in one transaction none does, but before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class Pipeline:
                 path,
                 action_name(method.descriptor.name),
                 method,
-                method.is_action and _CALLS_GATEWAY in method.errors,
+                method.keeps_own_idempotency_record and _CALLS_GATEWAY in method.errors,
                 message_factory.GetMessageClass(method.descriptor.input_type).FromString,
                 getattr(
                     servicers[method.descriptor.containing_service.full_name],

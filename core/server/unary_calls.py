@@ -55,9 +55,15 @@ class UnaryCalls(_GenericRpcHandler):
                 metadata_text(metadata, BUSINESS_ID_METADATA),
                 metadata_text(metadata, API_KEY_METADATA),
             )
-            if is_action and (wait := self._failures.seconds_to_wait(*sender)):
-                await context.abort_with_status(rpc_status.to_status(_too_many_failures(wait)))
-            answer = await self._pipeline.answer(path, metadata, body, presence)
+            answered = partial(self._pipeline.answer, path, metadata, body, presence)
+            if is_action and self._failures.is_limited(*sender):
+                async with self._failures.turn(*sender[:2]) as wait:
+                    if wait:
+                        status = rpc_status.to_status(_too_many_failures(wait))
+                        await context.abort_with_status(status)
+                    answer = await answered()
+            else:
+                answer = await answered()
             if is_action:
                 self._note(sender, answer)
             if answer.is_replayed and not context.done():

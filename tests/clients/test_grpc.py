@@ -28,6 +28,15 @@ def program(language: str) -> str:
     return str(found)
 
 
+@pytest.mark.parametrize("language", ["python", "go", "java", "php"])
+async def test_a_program_retries_what_the_guide_says(language: str) -> None:
+    (item,) = re.findall(r"^2\. Retry (.*?)^3\. ", GUIDE.read_text(), re.DOTALL | re.MULTILINE)
+    reasons = re.findall(r"(?:RETRYABLE|retryable)[^;}]*", program(language))[0]
+    assert set(re.findall(r"[A-Z]+(?:_[A-Z]+)+|INTERNAL", reasons)) == set(
+        re.findall(r"`([A-Z_]+)`", item)
+    )
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shop(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shop]:
     """A core in plain text on loopback."""

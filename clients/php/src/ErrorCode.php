@@ -37,7 +37,8 @@ final class ErrorCode
 
     /**
      * HTTP 429. Too many requests at once or in a time, of all or of the caller; `limit`,
-     * if present, names the limit. Nothing was done. Retry after the given delay.
+     * if present, names the limit. This request did nothing; an earlier one with its
+     * idempotency key may still have an effect. Retry after the given delay.
      */
     public const RATE_LIMITED = 'RATE_LIMITED';
 

@@ -10,7 +10,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from core.limits import BusinessLimits
 from nivisco.internal.v1 import operator_pb2 as pb
-from nivisco.payments.v1 import users_pb2
+from nivisco.payments.v1 import credentials_pb2, types_pb2, users_pb2
 from rpc.errors import CoreError
 from rpc.metadata import Credentials
 from tests.core.payments.charging import INTENTS, card_holder, charge_request
@@ -60,6 +60,12 @@ async def limit(business: Business, *mask: str, **updates: int) -> pb.BusinessLi
     return response.limits  # type: ignore[no-any-return]
 
 
+def change_credentials(*, verify: bool = False) -> credentials_pb2.ModifyStripeCredentialsRequest:
+    request = credentials_pb2.ModifyStripeCredentialsRequest
+    change = request.Credentials(env=types_pb2.ENV_TEST, stripe_public_key="pk_test_fake")
+    return request(credentials=change, verify=verify)
+
+
 async def refusal(request: Any) -> CoreError:
     with pytest.raises(CoreError) as refused:
         await request
@@ -87,6 +93,9 @@ async def test_a_hanging_gateway_holds_two_requests_and_everything_else_goes_on(
     assert (refused.reason, refused.retry_after_seconds) == ("RATE_LIMITED", 1)
     assert await shop.call(keyed) == charged
     await shop.call(USERS)
+    await shop.call(change_credentials())
+    refused = await refusal(shop.call(change_credentials(verify=True)))
+    assert refused.metadata == {"limit": "business_gateway_requests"}
     await other.call(charge_request(other_id))
     await limit(shop, gateway_requests=3)
     await shop.call(charge_request(user_id, 9, idempotency_key="k9"))
@@ -94,6 +103,26 @@ async def test_a_hanging_gateway_holds_two_requests_and_everything_else_goes_on(
     done = await asyncio.gather(*waiting)
     assert done[0] == done[2]
     assert len(await gateway.charges()) == 5
+
+
+async def test_credentials_that_are_verified_are_requests_at_the_gateway(
+    shop: Business, gateway: Gateway
+) -> None:
+    user_id = await card_holder(shop)
+    await gateway.fault("delay", INTENTS, times=2, method=None, seconds=PATIENCE_SECONDS)
+    waiting = [
+        asyncio.create_task(
+            shop.call(change_credentials(verify=True), timeout_seconds=PATIENCE_SECONDS)
+        )
+        for _ in range(2)
+    ]
+    await gateway.wait_until_holding(2)
+    for request in (change_credentials(verify=True), charge_request(user_id, 1)):
+        refused = await refusal(shop.call(request))
+        assert refused.metadata == {"limit": "business_gateway_requests"}
+    await shop.call(change_credentials())
+    await gateway.clear()
+    await asyncio.gather(*waiting)
 
 
 async def test_an_operator_changes_limits_and_restores_the_default(shop: Business) -> None:

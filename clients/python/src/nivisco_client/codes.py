@@ -24,7 +24,8 @@ class ErrorCode(StrEnum):
     """HTTP 413. The request body is larger than 64 KiB."""
     RATE_LIMITED = "RATE_LIMITED"
     """HTTP 429. Too many requests at once or in a time, of all or of the caller; `limit`, if
-    present, names the limit. Nothing was done. Retry after the given delay."""
+    present, names the limit. This request did nothing; an earlier one with its idempotency
+    key may still have an effect. Retry after the given delay."""
     ADMIN_ONLY = "ADMIN_ONLY"
     """HTTP 403. Only the admin business may call the action."""
     NOT_IMPLEMENTED = "NOT_IMPLEMENTED"

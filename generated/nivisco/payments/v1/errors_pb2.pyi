@@ -41,7 +41,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The request body is larger than 64 KiB."""
     ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 7
     """Too many requests at once or in a time, of all or of the caller; `limit`, if present, names the
-    limit. Nothing was done. Retry after the given delay.
+    limit. This request did nothing; an earlier one with its idempotency key may still have an
+    effect. Retry after the given delay.
     """
     ERROR_REASON_ADMIN_ONLY: _ErrorReason.ValueType  # 8
     """Only the admin business may call the action."""
@@ -190,7 +191,8 @@ ERROR_REASON_BODY_TOO_LARGE: ErrorReason.ValueType  # 6
 """The request body is larger than 64 KiB."""
 ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 7
 """Too many requests at once or in a time, of all or of the caller; `limit`, if present, names the
-limit. Nothing was done. Retry after the given delay.
+limit. This request did nothing; an earlier one with its idempotency key may still have an
+effect. Retry after the given delay.
 """
 ERROR_REASON_ADMIN_ONLY: ErrorReason.ValueType  # 8
 """Only the admin business may call the action."""
