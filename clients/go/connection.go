@@ -23,6 +23,7 @@ import (
 const (
 	firstPause     = 250 * time.Millisecond
 	longestConnect = 5 * time.Second
+	longestIdle    = 90 * time.Second
 	defaultTimeout = 30 * time.Second
 )
 
@@ -58,7 +59,8 @@ func AllowPlainHTTP() Option {
 // CallOption is an option of a mutating call.
 type CallOption func(*string)
 
-// IdempotencyKey is the key of a call. The default is a new one for every call.
+// IdempotencyKey is the key of a call. The default is a new one for every call. With an empty one, which
+// no call can have, the call returns an error and nothing is sent.
 func IdempotencyKey(key string) CallOption {
 	return func(to *string) { *to = key }
 }
@@ -80,8 +82,13 @@ func New(to, businessID, apiKey string, options ...Option) (*Client, error) {
 		return nil, errors.New("plain http sends the API key in the clear: use https, or " +
 			"AllowPlainHTTP where the network is your own")
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.DialContext = (&net.Dialer{Timeout: longestConnect}).DialContext
+	transport := &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         (&net.Dialer{Timeout: longestConnect}).DialContext,
+		ForceAttemptHTTP2:   true,
+		TLSHandshakeTimeout: longestConnect,
+		IdleConnTimeout:     longestIdle,
+	}
 	if isLocal {
 		transport.Proxy = nil // a proxy cannot reach this machine
 	}
@@ -114,6 +121,9 @@ func (c *Client) change(ctx context.Context, action string, fields, result any, 
 	key := randomID()
 	for _, option := range options {
 		option(&key)
+	}
+	if key == "" {
+		return errors.New("an idempotency key has 1 to 64 characters")
 	}
 	return c.send(ctx, action, fields, result, key)
 }
@@ -188,7 +198,7 @@ func (c *Client) attempt(ctx context.Context, sent *attempts, result any) CallEr
 	call := sent.call
 	if err != nil {
 		call.Message = err.Error()
-		return &ConnectionError{call, false}
+		return &ConnectionError{call, false, err}
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("User-Agent", "nivisco-go/"+Version)
@@ -202,7 +212,7 @@ func (c *Client) attempt(ctx context.Context, sent *attempts, result any) CallEr
 	if err != nil {
 		call.Message = fmt.Sprintf("no response (%v)", err)
 		call.OutcomeIsUnknown = wasSent.Load() && call.IdempotencyKey != ""
-		return &ConnectionError{call, wasSent.Load()}
+		return &ConnectionError{call, wasSent.Load(), err}
 	}
 	if id := response.Header.Get("X-Request-Id"); id != "" {
 		call.RequestID = id

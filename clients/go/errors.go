@@ -80,7 +80,12 @@ type ConnectionError struct {
 
 	// WasSent says that some of the request may have left. It is false if no connection was made.
 	WasSent bool
+
+	cause error
 }
+
+// Unwrap returns the cause, such as context.Canceled.
+func (e *ConnectionError) Unwrap() error { return e.cause }
 
 // UnexpectedResponseError says that the response is not from the API: the URL may be wrong, or a
 // proxy responded.

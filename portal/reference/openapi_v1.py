@@ -30,7 +30,8 @@ _ABOUT = (
     "there, `business_id` and `api_key` may also be in the body. A `POST` to an unknown action is "
     "a 404 `UNKNOWN_PATH`.\n\n"
     "Amounts in requests are decimal strings here, because most generators read a number into a "
-    "float. In responses they are numbers of at most 15 digits, which a double shows exactly. "
+    "float. In responses they are numbers, of which a double keeps 15 digits; a longer one, "
+    "such as a large sum, is rounded by programs that read it into a double. "
     "Words of enums in responses, and `code`, are strings: new ones may be added.\n\n"
     "The rules of all actions, about idempotency keys, retries, dates and lists, are at `/docs`."
 )

@@ -36,6 +36,13 @@ for (const [size, scheme] of [[WIDE, "dark"], [MIDDLE, "light"], [NARROW, "light
   });
 }
 
+test("a hash that is no text leaves the languages of the samples", async () => {
+  await inWindow(browser, {}, async (page) => {
+    await page.goto(`${BASE}/docs#%`);
+    await page.getByRole("tab", { name: "cURL", selected: true }).first().waitFor();
+  });
+});
+
 test("a search leads to the entry, and the live test to the page beside it", async () => {
   await inWindow(browser, {}, async (page) => {
     await page.goto(`${BASE}/docs`);

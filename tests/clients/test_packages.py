@@ -124,6 +124,11 @@ def test_the_go_module_is_formatted_and_runs_its_example(
     _passes_example(endpoint, "go-example", compiled)
 
 
+@needs("go")
+def test_the_go_module_passes_its_own_tests() -> None:
+    run("go", "test", "-count=1", ".", cwd=HERE / "go")
+
+
 @_NODE
 def test_the_npm_package_runs_its_example_and_is_required_by_commonjs(
     built: Path, endpoint: Endpoint, tmp_path: Path

@@ -199,3 +199,18 @@ def test_a_field_that_is_no_field_cannot_become_code() -> None:
     assert '**{"x=print(1)#": 1},' in code["python"]
     assert '"x=print(1)#": 1,' in code["typescript"]
     assert "'x=print(1)#' => 1," in code["php"]
+
+
+@needs("node")
+@pytest.mark.parametrize(
+    ("action", "fields"),
+    [("charge_customer", {"from": 1}), ("add_stripe_credentials", {"credentials": {"class": 1}})],
+)
+def test_a_field_named_like_a_keyword_is_valid_python(action: str, fields: dict[str, Any]) -> None:
+    printed = run_node(
+        str(ROOT / "tests" / "browser" / "print-code.js"),
+        "https://x/",
+        stdin=json.dumps(LISTED | {"requests": [(action, json.dumps(fields))]}),
+    )
+    [code] = json.loads(printed.stdout)
+    compile(code["python"], action, "exec")

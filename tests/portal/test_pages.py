@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from collections import Counter
 from html.parser import HTMLParser
 from typing import Any
@@ -20,6 +21,7 @@ from portal.reference.build import reference
 from portal.reference.model import Kind
 from rpc.catalogue import secret_names
 from tests.adapter.running import AdapterClient
+from tests.clients.runners import CLIENTS
 
 ACTIONS = reference().actions()
 DOCS = documents()["/docs"].body.decode()
@@ -92,6 +94,19 @@ def test_every_link_of_every_page_leads_somewhere() -> None:
             to = page_path or path
             assert to == "/status" or to in served, link
             assert not anchor or anchor in targets[to], link
+
+
+def test_the_page_of_the_libraries_has_each_with_what_it_needs() -> None:
+    page = documents()["/sdk"].body.decode()
+    parsed = Parsed(page)
+    libraries = {each.parent.name for each in CLIENTS.glob("*/CHANGELOG.md")}
+    assert libraries == {"go", "php", "python", "typescript"}
+    assert libraries <= set(parsed.all("id"))
+    [needed] = tomllib.loads((CLIENTS / "python/pyproject.toml").read_text())["project"][
+        "dependencies"
+    ]
+    assert f"Its one dependency is {re.split('[^a-z]', needed)[0]}." in page
+    assert "/openapi-v1.json" in parsed.all("href")
 
 
 def test_every_write_that_can_move_money_is_known_as_such() -> None:

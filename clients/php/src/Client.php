@@ -9,7 +9,7 @@ namespace Nivisco;
 /**
  * Calls the Nivisco payment API as one business: a method for every action.
  *
- * A call without a response, or with 429 or 5xx, is retried with the same idempotency key until
+ * A call without a response, or with 408, 429 or 5xx, is retried with the same idempotency key until
  * the timeout.
  */
 final class Client

@@ -7,7 +7,7 @@ import type * as types from "./types.js";
 /**
  * Calls the Nivisco payment API as one business.
  *
- * A call without a response, or with 429 or 5xx, is retried with the same idempotency key until
+ * A call without a response, or with 408, 429 or 5xx, is retried with the same idempotency key until
  * the timeout.
  */
 export class Nivisco {

@@ -7,6 +7,10 @@ const WHOLE = /^(?:0|-?[1-9][0-9]{0,14})$/; // exact in each of these languages
 const ENVELOPE = ["business_id", "api_key", "action"];
 
 const IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_]*$/;
+const PYTHON_KEYWORDS = new Set((
+  "False None True and as assert async await break class continue def del elif else except finally for " +
+  "from global if import in is lambda nonlocal not or pass raise return try while with yield"
+).split(" "));
 
 /** The languages, with their names. */
 export const LANGUAGES = { curl: "cURL", python: "Python", php: "PHP", typescript: "TypeScript" };
@@ -34,7 +38,7 @@ function python({ address, businessId, apiKey, action, fields }) {
   const used = new Set(["Nivisco"]);
   const given = [...fields].map(([name, value]) => {
     const written = pythonValue(value, fieldOf(action.fields, name), "        ", used);
-    return `        ${IDENTIFIER.test(name) ? `${name}=${written}` : `**{${PYTHON.string(name)}: ${written}}`},\n`;
+    return `        ${pythonArgument(name, written)},\n`;
   });
   const [host, id, key] = [address, businessId, apiKey].map(PYTHON.string);
   return `from nivisco_client import ${[...used].sort().join(", ")}
@@ -101,12 +105,17 @@ const TYPESCRIPT = {
   pair: (key, value, isField) => `${typescriptKey(isField ? camel(key) : key)}: ${value}`,
 };
 
+function pythonArgument(name, written) {
+  if (IDENTIFIER.test(name) && !PYTHON_KEYWORDS.has(name)) return `${name}=${written}`;
+  return `**{${PYTHON.string(name)}: ${written}}`;
+}
+
 /** Returns a value for Python: objects as the library's classes, null as what clears a value. */
 function pythonValue(value, field, margin, used) {
   if (value === null && field?.clearable) return named("CLEAR", used);
   if (!(value instanceof Map) || !field?.type) return literal(value, field?.fields, PYTHON, margin, isText(field));
   const inner = `${margin}    `;
-  const items = [...value].map(([name, each]) => `${name}=${pythonValue(each, fieldOf(field.fields, name), inner, used)}`);
+  const items = [...value].map(([name, each]) => pythonArgument(name, pythonValue(each, fieldOf(field.fields, name), inner, used)));
   return items.length ? onLines([`${named(field.type, used)}(`, ")"], items, inner, margin) : `${named(field.type, used)}()`;
 }
 

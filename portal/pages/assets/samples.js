@@ -82,7 +82,7 @@ async function offerLanguages() {
     try { localStorage.setItem(STORED, language); } catch { /* then only for this page */ }
   };
   const samples = figures.map((figure) => new Sample(figure, choose));
-  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const target = document.querySelector(":target");
   for (const sample of samples) sample.show(storedLanguage(), actions);
   if (target && storedLanguage() !== "curl") target.scrollIntoView();
 }

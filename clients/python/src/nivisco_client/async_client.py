@@ -107,9 +107,9 @@ from .types import (
 class AsyncNivisco(AsyncConnection):
     """Calls the Nivisco payment API as one business.
 
-    A call without a response, or with 429 or 5xx, is retried with the same idempotency key until
-    `timeout_seconds` have passed. The instance may be shared by tasks; `close` it, or use it in a
-    `async with` block.
+    A call without a response, or with 408, 429 or 5xx, is retried with the same idempotency key
+    until `timeout_seconds` have passed. The instance may be shared by tasks; `close` it, or use
+    it in a `async with` block.
     """
 
     def __init__(
