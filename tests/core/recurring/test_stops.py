@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from google.protobuf.message import Message
 
+from core.business.known_callers import KnownCallers
 from nivisco.internal.v1 import operator_pb2
 from nivisco.payments.v1 import payments_pb2, refunds_pb2, types_pb2, wallet_pb2
 from nivisco.payments.v1 import recurring_pb2 as pb
@@ -102,7 +103,21 @@ WHAT_IS_REFUSED = {
 }
 
 
+@pytest.fixture
+def admission(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A core that admits callers as they are, or still as they were when there was no stop."""
+    if request.param == "before the stop":
+        monkeypatch.setattr(KnownCallers, "forget_at_end", lambda *_: None)
+
+
+AS_ADMITTED = pytest.mark.parametrize(
+    "admission", ["after the stop", "before the stop"], indirect=True
+)
+
+
 @ON_SQLITE
+@pytest.mark.usefixtures("admission")
+@AS_ADMITTED
 async def test_each_stop_refuses_what_it_is_of_and_nothing_else(
     shop: Business, payer: str, gateway: Gateway
 ) -> None:
@@ -261,6 +276,8 @@ async def test_a_stop_at_one_gateway_lets_the_others_and_wallets_charge(
         ("everything", "WALLET", True),
     ],
 )
+@pytest.mark.usefixtures("admission")
+@AS_ADMITTED
 async def test_a_failed_cycle_is_retried_by_hand_only_if_its_source_is_not_stopped(
     shop: Business, clock: ShiftedClock, what: str, source: str, is_refused: bool
 ) -> None:
