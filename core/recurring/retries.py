@@ -241,9 +241,9 @@ class Retries:
         refusal: Refusal | None = None
         replayed: Answer | None = None
         try:
-            if not cycle.is_repeated:
-                await self._execution.cancel_earlier(cycle.attempt)
             request = charge_request(cycle.attempt, origin, is_asked=True)
+            if not cycle.is_repeated:
+                await self._execution.cancel_earlier(cycle.attempt, request)
             await self._payments.charge(Caller(job.business_id, job.env), request)
         except Replay as replay:
             replayed = replay.answer

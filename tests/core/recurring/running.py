@@ -12,7 +12,7 @@ from nivisco.internal.v1 import occurrences_pb2, test_clock_pb2
 from nivisco.payments.v1 import recurring_pb2 as pb
 from nivisco.payments.v1 import wallet_pb2
 from rpc.metadata import Credentials
-from tests.core.running import OPERATOR_TOKEN, Business, ShiftedClock, call, create_user
+from tests.core.running import OPERATOR_TOKEN, Business, Gateway, ShiftedClock, call, create_user
 
 SCHEDULER_TOKEN = "scheduler-token-for-tests-" + "0" * 16
 TOKENS = {OPERATOR_TOKEN: "operator", SCHEDULER_TOKEN: "scheduler"}
@@ -167,6 +167,12 @@ async def claim_and_execute(shop: Business) -> int:
             await execute(shop, lease)
         count += len(leases)
     return count
+
+
+async def intent_statuses(gateway: Gateway) -> set[str]:
+    """Return the statuses of the payment intents in the sandbox's books."""
+    (books,) = await gateway.books()
+    return {each["status"] for each in books["payment_intents"]}
 
 
 async def cycles_of(shop: Business, job: str) -> list[tuple[str, str]]:

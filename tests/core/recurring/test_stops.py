@@ -22,6 +22,7 @@ from tests.core.recurring.running import (
     create_job,
     execute,
     fill_wallet,
+    intent_statuses,
     job_of,
     logs_of,
     usd,
@@ -294,6 +295,27 @@ async def test_a_failed_cycle_is_retried_by_hand_only_if_its_source_is_not_stopp
     assert await reason_of(shop, retry) == (STOPPED if is_refused else None)
     await decide(shop, "Start", what)
     assert await reason_of(shop, retry) is None
+
+
+@ON_SQLITE
+async def test_a_retry_that_is_stopped_cancels_no_earlier_payment(
+    shop: Business, clock: ShiftedClock, gateway: Gateway
+) -> None:
+    """Whether it is due or asked for."""
+    user_id = await create_user(shop)
+    await save_card(shop, user_id, "pm_card_chargeCustomerFail")
+    job = await create_job(shop, user_id, source=STRIPE, interval_type=pb.INTERVAL_TYPE_MONTH)
+    clock.ahead = 32 * DAY
+    assert await claim_and_execute(shop) == 1
+    clock.ahead = 36 * DAY
+    await decide(shop, "Stop", "everything", "stripe")
+    (lease,) = await claim(shop)
+    assert (await execute(shop, lease)).HasField("next_attempt_at")
+    assert await reason_of(shop, pb.RetryRecurringRequest(recurring_id=job)) == STOPPED
+    assert "canceled" not in await intent_statuses(gateway)
+    await decide(shop, "Start", "everything", "stripe")
+    assert await reason_of(shop, pb.RetryRecurringRequest(recurring_id=job)) == "CARD_DECLINED"
+    assert "canceled" in await intent_statuses(gateway)
 
 
 @ON_SQLITE
