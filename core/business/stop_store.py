@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 
 from sqlalchemy import (
+    ColumnElement,
     ScalarSelect,
     String,
     bindparam,
@@ -58,20 +59,21 @@ _OF_CYCLES = select(stops.c.business_id).where(
     stops.c.gateway == ALL,
     stops.c.what.in_((What.RECURRING.value, What.EVERYTHING.value)),
 )
+_BUSINESS_ID = bindparam("business_id", type_=String)
 
 
-def stops_of_business() -> ScalarSelect[str]:
-    """Return the column with what is stopped for the business that `business_id` binds.
+def stops_of_business(business_id: ColumnElement[str] = _BUSINESS_ID) -> ScalarSelect[str]:
+    """Return the column with what is stopped for the business that `business_id` binds or is.
 
-    As `Stops.of` reads it. NULL: nothing is. It is a part of the statements that admit a caller and
-    that begin a charge, so that neither needs another one.
+    As `Stops.of` reads it. NULL: nothing is. It is a part of the statements that admit a caller,
+    begin a charge or lock wallets, so that none needs another one.
     """
     word = stops.c.what + literal_column("':'") + stops.c.gateway
     return (
         select(func.aggregate_strings(word, " "))
         .where(
             or_(
-                stops.c.business_id == bindparam("business_id", type_=String),
+                stops.c.business_id == business_id,
                 stops.c.business_id == literal_column(f"'{ALL}'"),
             ),
             stops.c.ended_at.is_(null()),

@@ -138,16 +138,7 @@ class Beginning:
             claimed = await self._idempotency.claim(transaction, request.call, payment_id)
         if claimed is not None:
             request = await resolved_as_first(transaction, caller, request, claimed)
-        chargeable = await charge_store.lock_chargeable(
-            transaction,
-            business_id=caller.business_id,
-            user_id=request.user_id,
-            env=request.env,
-            gateway=request.gateway,
-            declined_since=transaction.now - self._limits.window,
-        )
-        if chargeable is None:
-            raise user_not_found()
+        chargeable = await self._lock_chargeable(transaction, caller, request)
         amount, balance_minor = await _amount_and_balance(transaction, caller, request, chargeable)
         for payment in await find_retried_payments(
             transaction, caller, request, amount, claimed=claimed, waited_for=lease_ends.keys()
@@ -166,6 +157,31 @@ class Beginning:
             await request.origin.note(transaction, payment.payment_id)
         return self._attempts.start(payment, account, may_have_charged=False, resumed=False)
 
+    async def check(self, caller: Caller, request: ChargeRequest) -> None:
+        """Check that a new charge would begin, before something is done for it at a gateway.
+
+        Raises:
+            Refusal: what `start_or_find` refuses for the user, the card, keys, stops and declines.
+        """
+        async with self._database.transaction("payments.check") as transaction:
+            chargeable = await self._lock_chargeable(transaction, caller, request)
+            await self._account_and_card(transaction, caller, request, chargeable)
+
+    async def _lock_chargeable(
+        self, transaction: Transaction, caller: Caller, request: ChargeRequest
+    ) -> Chargeable:
+        chargeable = await charge_store.lock_chargeable(
+            transaction,
+            business_id=caller.business_id,
+            user_id=request.user_id,
+            env=request.env,
+            gateway=request.gateway,
+            declined_since=transaction.now - self._limits.window,
+        )
+        if chargeable is None:
+            raise user_not_found()
+        return chargeable
+
     async def _new_payment(
         self,
         transaction: Transaction,
@@ -176,6 +192,21 @@ class Beginning:
         payment_id: str,
     ) -> tuple[Payment, Account]:
         """Store a new pending payment, with this id if it is free; also return its account."""
+        account, card = await self._account_and_card(transaction, caller, request, chargeable)
+        lease = self._attempts.new_lease(transaction.now)
+        payment = new_payment(caller, request, payment_id, amount, card, lease, now=transaction.now)
+        while not await store.insert_payment(transaction, payment):
+            payment = with_id(payment, new_payment_id(transaction.now))
+        return payment, account
+
+    async def _account_and_card(
+        self,
+        transaction: Transaction,
+        caller: Caller,
+        request: ChargeRequest,
+        chargeable: Chargeable,
+    ) -> tuple[Account, Card]:
+        """Return the account and the card of a new charge, which may begin."""
         user = chargeable.user
         gateway = request.gateway or user.default_gateway or "stripe"
         _check_may_begin(chargeable, gateway, request)
@@ -190,11 +221,7 @@ class Beginning:
         )
         if chargeable.has_recent_decline and (request.origin is None or request.origin.is_limited):
             await self._check_declines(transaction, caller.business_id, card)
-        lease = self._attempts.new_lease(transaction.now)
-        payment = new_payment(caller, request, payment_id, amount, card, lease, now=transaction.now)
-        while not await store.insert_payment(transaction, payment):
-            payment = with_id(payment, new_payment_id(transaction.now))
-        return payment, account
+        return account, card
 
     async def _check_declines(self, transaction: Transaction, business_id: str, card: Card) -> None:
         """Check that card and user have not had too many declines for another charge.

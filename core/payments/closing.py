@@ -59,6 +59,7 @@ from core.payments.event_rules import UNDECIDED
 from core.payments.store import Payment, PaymentKey
 from core.payments.transitions import Transitions
 from core.stops import payments_stopped
+from core.users import store as users_store
 
 logger = logging.getLogger("core.payments")
 
@@ -202,8 +203,8 @@ class Closings:
             case ClosingStep.RETURN:
                 return payment
             case ClosingStep.BEGIN:
-                if requested.closing == CAPTURE and caller.stops.refuse_capture(payment.gateway):
-                    raise payments_stopped()
+                if requested.closing == CAPTURE:
+                    await _check_not_stopped(transaction, payment)
                 account = await self._account(transaction, payment)
                 await store.begin_closing(
                     transaction,
@@ -394,6 +395,12 @@ def _gateway_key(payment: Payment) -> str:
     Stripe replays a 500 for the life of a key, so a later call has another one.
     """
     return f"{payment.gateway_key}/capture/{payment.closing_minor}/{payment.checks}"
+
+
+async def _check_not_stopped(transaction: Transaction, payment: Payment) -> None:
+    found = await users_store.barriers(transaction, payment.business_id, payment.user_id)
+    if found.stops.refuse_capture(payment.gateway):
+        raise payments_stopped()
 
 
 def _amount_minor(request: ClosingRequest, payment: Payment) -> int | None:

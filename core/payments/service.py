@@ -108,6 +108,14 @@ class PaymentsService:
             case _:
                 assert_never(found)
 
+    async def check(self, caller: Caller, request: ChargeRequest) -> None:
+        """Check that a new charge would begin.
+
+        Raises:
+            Refusal: as `Beginning.check`.
+        """
+        await self._beginning.check(caller, request)
+
     async def close(self, caller: Caller, request: ClosingRequest) -> Payment:
         """Capture or void an authorized payment, and return it.
 

@@ -109,8 +109,8 @@ class Execution:
         refusal: Refusal | None = None
         job = pending.attempt.job
         try:
-            await self.cancel_earlier(pending.attempt)
             request = charge_request(pending.attempt, _AttemptOrigin(pending.lease))
+            await self.cancel_earlier(pending.attempt, request)
             await self._payments.charge(Caller(job.business_id, job.env), request)
         except Replay:
             pass  # another executor was faster; the payment's row has the outcome
@@ -124,13 +124,15 @@ class Execution:
                 attempt = await _with_suspension(transaction, attempt)
             return await apply(transaction, attempt, after_charge(attempt, refusal))
 
-    async def cancel_earlier(self, attempt: Attempt) -> None:
+    async def cancel_earlier(self, attempt: Attempt, request: ChargeRequest) -> None:
         """Cancel the declined payments of a retry's earlier attempts at their gateway.
 
-        So that no customer can complete one of them after the retry was charged.
+        So that no customer can complete one of them after the retry was charged with `request`. A
+        retry that would be refused cancels nothing.
 
         Raises:
-            Refusal: GATEWAY_UNAVAILABLE if it is not certain; CREDENTIALS_MISSING.
+            Refusal: GATEWAY_UNAVAILABLE if it is not certain; CREDENTIALS_MISSING; or as
+                PaymentsService.check.
         """
         job, occurrence = attempt.job, attempt.occurrence
         if occurrence.attempt == 1 or occurrence.payment_id is not None:
@@ -139,6 +141,8 @@ class Execution:
             payment_ids = await log_store.unpaid_payments(
                 transaction, job.business_id, job.recurring_id, occurrence.occurrence
             )
+        if payment_ids:
+            await self._payments.check(Caller(job.business_id, job.env), request)
         for payment_id in payment_ids:
             await self._payments.cancel(job.business_id, payment_id)
 

@@ -181,7 +181,8 @@ def after_charge(attempt: Attempt, refusal: Refusal | None) -> Transition:
         return CheckLater()
     if not attempt.job.may_charge or attempt.suspended is not None:
         return _not_charged(attempt)
-    if refusal is not None and refusal.reason == Reason.ERROR_REASON_PAYMENTS_STOPPED:
+    is_refused = refusal is not None and refusal.reason == Reason.ERROR_REASON_PAYMENTS_STOPPED
+    if attempt.is_stopped or is_refused:
         return _stopped(attempt)
     if refusal is not None and refusal.reason not in _UNRESOLVED:
         return End(failed(refusal, attempt.occurrence.payment_id))

@@ -48,7 +48,8 @@ from core.recurring.occurrence_states import (
 from core.recurring.rules import Status
 from core.recurring.store import Job
 from core.recurring.transitions import apply, attempt_of, read_attempt
-from core.stops import Stops, payments_stopped
+from core.stops import payments_stopped
+from core.users import store as users_store
 from core.users.service import active_user
 
 LEASE = timedelta(minutes=1)
@@ -77,8 +78,6 @@ class _Retry:
     """The caller's."""
     is_suspended: bool
     """Whether the business was, when the call was admitted."""
-    stops: Stops
-    """What was stopped for it then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +131,6 @@ class Retries:
             owner,
             caller.dunning,
             caller.is_suspended,
-            caller.stops,
         )
         async with self._database.transaction("recurring.retry") as transaction:
             cycle = await self._cycle(transaction, retry)
@@ -176,8 +174,10 @@ class Retries:
         occurrence = await store.last_occurrence(transaction, job)
         if occurrence is None:
             raise no_failed_cycle()
-        if occurrence.source == "wallet" and retry.stops.refuse_cycle("wallet"):
-            raise payments_stopped()  # a card's is refused where the charge begins
+        if occurrence.source == "wallet":  # a card's is refused where the charge begins
+            found = await users_store.barriers(transaction, job.business_id, job.user_id)
+            if found.stops.refuse_cycle("wallet"):
+                raise payments_stopped()
         attempt = attempt_to_retry(await attempt_of(transaction, job, occurrence, now))
         is_paid = await log_store.charged_payment(
             transaction, job.business_id, job.recurring_id, attempt.occurrence.occurrence
@@ -241,9 +241,9 @@ class Retries:
         refusal: Refusal | None = None
         replayed: Answer | None = None
         try:
-            if not cycle.is_repeated:
-                await self._execution.cancel_earlier(cycle.attempt)
             request = charge_request(cycle.attempt, origin, is_asked=True)
+            if not cycle.is_repeated:
+                await self._execution.cancel_earlier(cycle.attempt, request)
             await self._payments.charge(Caller(job.business_id, job.env), request)
         except Replay as replay:
             replayed = replay.answer

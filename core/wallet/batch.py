@@ -41,6 +41,7 @@ from core.idempotency.service import Idempotency
 from core.ids import new_wallet_transaction_id
 from core.metrics import WALLET_BATCH_MOVEMENTS
 from core.money import Amount, amount_from_message
+from core.stops import payments_stopped
 from core.users.service import inactivity, user_not_found
 from core.wallet import batch_store, ledger, store
 from core.wallet.batch_store import Found, LockedWallet, Owner
@@ -121,8 +122,8 @@ class WalletBatch:
         """Run the request in a batch and return its response.
 
         Raises:
-            Refusal: USER_NOT_FOUND, USER_INACTIVE, WALLET_TOO_LOW, WALLET_LIMIT or
-                IDEMPOTENCY_KEY_REUSED.
+            Refusal: USER_NOT_FOUND, PAYMENTS_STOPPED, USER_INACTIVE, WALLET_TOO_LOW, WALLET_LIMIT
+                or IDEMPOTENCY_KEY_REUSED.
             InvalidFields: the amount is not in the wallet's currency.
             Replay: the call has an answer.
             DatabaseUnavailableError: also when others hold the wallet's lock for LOCK_SECONDS.
@@ -303,6 +304,8 @@ def _planned(request: MovementRequest, found: Found) -> Movement | _Outcome:
     user = found.users.get(request.owner[:2])
     if user is None:
         return user_not_found()
+    if user.is_stopped:
+        return payments_stopped()
     if (inactive := inactivity(user)) is not None:
         return inactive
     if request.owner in found.locked_by_others:

@@ -27,6 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql
 
+from core.business.stop_store import stops_of_business
 from core.database.bulk_rows import BulkRows, Row, types_of
 from core.database.changes import Change
 from core.database.schema import (
@@ -38,6 +39,7 @@ from core.database.schema import (
 )
 from core.database.transactions import Transaction
 from core.idempotency.store import RECORD_COLUMNS, Record, RecordKey
+from core.stops import Stops
 from core.wallet.rules import Movement, Posting, WalletState
 
 Owner = tuple[str, str, str]
@@ -52,6 +54,8 @@ class WalletUser(NamedTuple):
     active: bool
     currency: str
     is_suspended: bool
+    is_stopped: bool
+    """Whether an operator has stopped the movements of the user's business."""
 
 
 class LockedWallet(NamedTuple):
@@ -85,12 +89,17 @@ _RECORD_KEY = ("business_id", "key")
 _OWNERS = BulkRows("owner", types_of(wallets, *_OWNER))
 _CALLS = BulkRows("call", types_of(idempotency_records, *_RECORD_KEY))
 _WALLET_COLUMNS = (*_OWNER, "wallet_id", "currency", "balance_minor", "version", "held_minor")
+_USERS = select(
+    *(users.c[name] for name in ("business_id", "user_id", "active", "currency", "suspended_at")),
+    stops_of_business(users.c.business_id).label("stops"),
+).subquery("users_and_stops")
 _READ_COLUMNS = {
     each.name: each.type
     for each in (
         *(wallets.c[name] for name in _WALLET_COLUMNS),
-        users.c.active,
-        users.c.suspended_at,
+        _USERS.c.active,
+        _USERS.c.suspended_at,
+        _USERS.c.stops,
         idempotency_records.c.key,
         *RECORD_COLUMNS,
     )
@@ -128,7 +137,7 @@ def _read(owners: FromClause, calls: FromClause, *, skip_locked: bool) -> Compou
     return union_all(
         select(locked),
         *existing,
-        _kind("user", users, owners, _OWNER[:2]),
+        _kind("user", _USERS, owners, _OWNER[:2]),
         _kind("record", idempotency_records, calls, _RECORD_KEY),
     )
 
@@ -175,7 +184,10 @@ async def read(
                 found.locked_by_others.add(owner)
             case "user":
                 found.users[owner[:2]] = WalletUser(
-                    row.active, row.currency, row.suspended_at is not None
+                    row.active,
+                    row.currency,
+                    row.suspended_at is not None,
+                    Stops.of(row.stops).refuse_movement,
                 )
             case _:
                 found.records[row.business_id, row.key] = Record(*row[-len(RECORD_COLUMNS) :])

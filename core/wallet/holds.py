@@ -18,6 +18,8 @@ from core.due_work.rules import Key
 from core.due_work.store import HOLDS
 from core.errors import Reason, Refusal
 from core.ids import new_hold_id, new_wallet_transaction_id
+from core.stops import payments_stopped
+from core.users import store as users_store
 from core.users.service import active_user, check_active, user_not_found
 from core.wallet import batch_store, hold_store, ledger, store
 from core.wallet.batch import amount_in_currency, refusal_of
@@ -57,7 +59,8 @@ class Holds:
 
         Raises:
             InvalidFields: the amount is not in the wallet's currency.
-            Refusal: USER_NOT_FOUND, USER_INACTIVE, or WALLET_TOO_LOW: less is available.
+            Refusal: USER_NOT_FOUND, PAYMENTS_STOPPED, USER_INACTIVE, or WALLET_TOO_LOW: less is
+                available.
         """
         owner = (caller.business_id, request.user_id, request.env)
         async with self._database.transaction() as transaction:
@@ -66,6 +69,8 @@ class Holds:
             user, wallet = found.users.get(owner[:2]), found.wallets.get(owner)
             if user is None:
                 raise user_not_found()
+            if user.is_stopped:
+                raise payments_stopped()
             check_active(user)
             amount = amount_in_currency(request.money, user.currency)
             if wallet is None or wallet.state.available_minor < amount.minor:
@@ -99,10 +104,14 @@ class Holds:
 
         Raises:
             InvalidFields: the amount is not in the wallet's currency.
-            Refusal: HOLD_NOT_FOUND, HOLD_STATE, HOLD_EXPIRED, HOLD_TOO_LOW or USER_INACTIVE.
+            Refusal: HOLD_NOT_FOUND, HOLD_STATE, HOLD_EXPIRED, PAYMENTS_STOPPED, HOLD_TOO_LOW or
+                USER_INACTIVE.
         """
         async with self._database.transaction() as transaction:
             hold = await _open_hold(transaction, caller, hold_id)
+            found = await users_store.barriers(transaction, hold.business_id, hold.user_id)
+            if found.stops.refuse_movement:
+                raise payments_stopped()
             await active_user(transaction, hold.business_id, hold.user_id)
             minor = amount_in_currency(money, hold.currency).minor if money else hold.amount_minor
             check_capture(minor, held_minor=hold.amount_minor)

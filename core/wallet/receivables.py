@@ -15,6 +15,8 @@ from core.database.paging import Page, PageRequest
 from core.database.transactions import Database
 from core.errors import Reason, Refusal
 from core.ids import new_wallet_transaction_id
+from core.stops import payments_stopped
+from core.users import store as users_store
 from core.users.service import active_user
 from core.wallet import ledger, receivable_store, store
 from core.wallet.batch import amount_in_currency, refusal_of
@@ -67,7 +69,8 @@ class Receivables:
         Without `money`, as much as is owed and available.
 
         Raises:
-            Refusal: USER_NOT_FOUND, USER_INACTIVE, RECEIVABLE_TOO_LOW or WALLET_TOO_LOW.
+            Refusal: USER_NOT_FOUND, USER_INACTIVE, PAYMENTS_STOPPED, RECEIVABLE_TOO_LOW or
+                WALLET_TOO_LOW.
             InvalidFields: the amount is not in the wallet's currency.
         """
         business_id = caller.business_id
@@ -80,6 +83,9 @@ class Receivables:
                 env=env,
                 currency=user.currency,
             )
+            found = await users_store.barriers(transaction, business_id, user_id)
+            if found.stops.refuse_movement:
+                raise payments_stopped()
             asked_minor = money and amount_in_currency(money, wallet.currency).minor
             owed_minor = await receivable_store.receivable_of_wallet(
                 transaction, business_id=business_id, wallet_id=wallet.wallet_id

@@ -8,6 +8,7 @@ from core.caller import Caller
 from core.database.transactions import Database, Transaction
 from core.errors import InvalidFields, Reason, Refusal
 from core.ids import new_transfer_id, new_wallet_transaction_id
+from core.stops import payments_stopped
 from core.users.service import check_active, user_not_found
 from core.wallet import batch_store, ledger, store
 from core.wallet.batch import amount_in_currency, refusal_of
@@ -43,7 +44,8 @@ class Transfers:
 
         Raises:
             InvalidFields: both users are the same, or the amount is not in the wallets' currency.
-            Refusal: USER_NOT_FOUND, USER_INACTIVE, WALLET_CURRENCY, WALLET_TOO_LOW or WALLET_LIMIT.
+            Refusal: USER_NOT_FOUND, PAYMENTS_STOPPED, USER_INACTIVE, WALLET_CURRENCY, WALLET_TOO_LOW
+                or WALLET_LIMIT.
         """
         if request.from_user_id == request.to_user_id:
             raise InvalidFields.of("to_user_id", "must be another user than from_user_id")
@@ -96,6 +98,8 @@ def _movements(
     known = [user for user in users if user is not None]
     if len(known) < len(users):
         raise user_not_found()
+    if known[0].is_stopped:  # both are of one business
+        raise payments_stopped()
     for user in known:
         check_active(user)
     currency, other_currency = (user.currency for user in known)

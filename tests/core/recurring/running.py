@@ -16,6 +16,7 @@ from tests.core.running import (
     OPERATOR_TOKEN,
     SCHEDULER_TOKEN,
     Business,
+    Gateway,
     ShiftedClock,
     call,
     create_user,
@@ -173,6 +174,12 @@ async def claim_and_execute(shop: Business) -> int:
             await execute(shop, lease)
         count += len(leases)
     return count
+
+
+async def intent_statuses(gateway: Gateway) -> set[str]:
+    """Return the statuses of the payment intents in the sandbox's books."""
+    (books,) = await gateway.books()
+    return {each["status"] for each in books["payment_intents"]}
 
 
 async def cycles_of(shop: Business, job: str) -> list[tuple[str, str]]:

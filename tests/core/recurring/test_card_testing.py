@@ -5,7 +5,14 @@ import pytest
 from core.limits import DEFAULT_LIMITS
 from rpc.errors import CoreError
 from tests.core.payments.charging import charge_request
-from tests.core.recurring.running import DECLINED, ON_SQLITE, SUCCEEDED, create_job, job_of
+from tests.core.recurring.running import (
+    DECLINED,
+    ON_SQLITE,
+    SUCCEEDED,
+    create_job,
+    intent_statuses,
+    job_of,
+)
 from tests.core.recurring.test_retries import (
     DECLINING,
     STRIPE,
@@ -16,7 +23,7 @@ from tests.core.recurring.test_retries import (
     run_first,
     statuses,
 )
-from tests.core.running import Business
+from tests.core.running import Business, Gateway
 
 pytestmark = ON_SQLITE
 
@@ -27,7 +34,9 @@ async def reason_of_a_charge(shop: Business, user_id: str) -> str:
     return error.value.reason
 
 
-async def test_no_cycle_is_lost_and_a_retry_by_hand_waits(shop: Business) -> None:
+async def test_no_cycle_is_lost_and_a_retry_by_hand_waits(
+    shop: Business, gateway: Gateway
+) -> None:
     user_id, job = await card_job(shop, DECLINING)  # the first decline
     for _ in range(DEFAULT_LIMITS.card_declines - 1):
         assert await reason_of_a_charge(shop, user_id) == "CARD_DECLINED"
@@ -35,6 +44,7 @@ async def test_no_cycle_is_lost_and_a_retry_by_hand_waits(shop: Business) -> Non
     before = await job_of(shop, job)
     throttled = await refused(shop, job, "retry-1")
     assert throttled.reason == "TOO_MANY_CARD_ATTEMPTS"
+    assert "canceled" not in await intent_statuses(gateway)
     assert await job_of(shop, job) == before
     # The scheduler charges other jobs of the card, and this one's next attempt.
     other = await create_job(shop, user_id, source=STRIPE)

@@ -67,6 +67,7 @@ UNAVAILABLE = Refusal(Reason.ERROR_REASON_GATEWAY_UNAVAILABLE, "unavailable")
 BUSY = Refusal(Reason.ERROR_REASON_SERVICE_UNAVAILABLE, "busy")
 WRONG_AMOUNT = InvalidFields.of("amount", "too many decimals")
 NO_CARD = Refusal(Reason.ERROR_REASON_CARD_NOT_FOUND, "no card")
+NO_KEYS = Refusal(Reason.ERROR_REASON_CREDENTIALS_MISSING, "no keys")
 EARLY, LATE = timedelta(hours=23), timedelta(days=1)
 
 
@@ -173,6 +174,9 @@ def test_before_a_charge_the_state_decides(state: Attempt, expected: str) -> Non
         (attempt(None, after=LATE), payments_stopped(), "skipped"),
         (attempt(None, after=LATE, catch_up="all"), payments_stopped(), "check later"),
         (attempt(None, job="paused"), payments_stopped(), "skip"),
+        (replace(attempt(None), is_stopped=True), NO_KEYS, "check later"),
+        (replace(attempt(SUBMITTED), is_stopped=True), NO_KEYS, "check later"),
+        (replace(attempt(None, after=LATE), is_stopped=True), UNAVAILABLE, "skipped"),
     ],
 )
 def test_after_a_charge_the_state_and_the_response_decide(
@@ -185,7 +189,7 @@ def test_after_a_charge_the_state_and_the_response_decide(
     ("refusal", "expected"),
     [
         (NO_CARD, True),
-        (Refusal(Reason.ERROR_REASON_CREDENTIALS_MISSING, "no keys"), True),
+        (NO_KEYS, True),
         (Refusal(Reason.ERROR_REASON_USER_INACTIVE, "inactive"), True),
         (Refusal(Reason.ERROR_REASON_GATEWAY_REFUSED, "key revoked"), True),
         (Refusal(Reason.ERROR_REASON_USER_NOT_FOUND, "no user"), False),

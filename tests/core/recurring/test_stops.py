@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from google.protobuf.message import Message
 
+from core.business.known_callers import KnownCallers
 from nivisco.internal.v1 import operator_pb2
 from nivisco.payments.v1 import payments_pb2, refunds_pb2, types_pb2, wallet_pb2
 from nivisco.payments.v1 import recurring_pb2 as pb
@@ -21,6 +22,7 @@ from tests.core.recurring.running import (
     create_job,
     execute,
     fill_wallet,
+    intent_statuses,
     job_of,
     logs_of,
     usd,
@@ -102,7 +104,21 @@ WHAT_IS_REFUSED = {
 }
 
 
+@pytest.fixture
+def admission(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A core that admits callers as they are, or still as they were when there was no stop."""
+    if request.param == "before the stop":
+        monkeypatch.setattr(KnownCallers, "forget_at_end", lambda *_: None)
+
+
+AS_ADMITTED = pytest.mark.parametrize(
+    "admission", ["after the stop", "before the stop"], indirect=True
+)
+
+
 @ON_SQLITE
+@pytest.mark.usefixtures("admission")
+@AS_ADMITTED
 async def test_each_stop_refuses_what_it_is_of_and_nothing_else(
     shop: Business, payer: str, gateway: Gateway
 ) -> None:
@@ -261,6 +277,8 @@ async def test_a_stop_at_one_gateway_lets_the_others_and_wallets_charge(
         ("everything", "WALLET", True),
     ],
 )
+@pytest.mark.usefixtures("admission")
+@AS_ADMITTED
 async def test_a_failed_cycle_is_retried_by_hand_only_if_its_source_is_not_stopped(
     shop: Business, clock: ShiftedClock, what: str, source: str, is_refused: bool
 ) -> None:
@@ -277,6 +295,27 @@ async def test_a_failed_cycle_is_retried_by_hand_only_if_its_source_is_not_stopp
     assert await reason_of(shop, retry) == (STOPPED if is_refused else None)
     await decide(shop, "Start", what)
     assert await reason_of(shop, retry) is None
+
+
+@ON_SQLITE
+async def test_a_retry_that_is_stopped_cancels_no_earlier_payment(
+    shop: Business, clock: ShiftedClock, gateway: Gateway
+) -> None:
+    """Whether it is due or asked for."""
+    user_id = await create_user(shop)
+    await save_card(shop, user_id, "pm_card_chargeCustomerFail")
+    job = await create_job(shop, user_id, source=STRIPE, interval_type=pb.INTERVAL_TYPE_MONTH)
+    clock.ahead = 32 * DAY
+    assert await claim_and_execute(shop) == 1
+    clock.ahead = 36 * DAY
+    await decide(shop, "Stop", "everything", "stripe")
+    (lease,) = await claim(shop)
+    assert (await execute(shop, lease)).HasField("next_attempt_at")
+    assert await reason_of(shop, pb.RetryRecurringRequest(recurring_id=job)) == STOPPED
+    assert "canceled" not in await intent_statuses(gateway)
+    await decide(shop, "Start", "everything", "stripe")
+    assert await reason_of(shop, pb.RetryRecurringRequest(recurring_id=job)) == "CARD_DECLINED"
+    assert "canceled" in await intent_statuses(gateway)
 
 
 @ON_SQLITE
