@@ -11,7 +11,7 @@ from typing import Final
 
 from core.dunning import DEFAULT, Dunning
 from core.ids import ADMIN_BUSINESS_ID
-from core.limits import NO_OWN_LIMITS, BusinessLimits
+from core.limits import NO_OWN_LIMITS, BusinessLimits, KeyCaps
 from core.stops import NOTHING, Stops
 
 ALL_SCOPES: Final = frozenset({"read", "charge", "refund", "admin"})
@@ -45,6 +45,8 @@ class Caller:
     """What the business has of its own."""
     key_expires_at: datetime | None = None
     """Time from which the API key does not work."""
+    caps: KeyCaps | None = None
+    """What the API key may take and move; None: it has no caps."""
 
     @property
     def is_admin(self) -> bool:

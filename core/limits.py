@@ -38,6 +38,17 @@ class BusinessLimits:
     """Requests at once that may call a gateway."""
 
 
+@dataclass(frozen=True, slots=True)
+class KeyCaps:
+    """What an API key may take and move, in minor units of one currency; None: no such cap."""
+
+    currency: str
+    max_minor: int | None
+    """In one call."""
+    max_minor_per_day: int | None
+    """In all calls of a day (UTC)."""
+
+
 NO_OWN_LIMITS: Final = BusinessLimits()
 BUSINESS_LIMIT_MAX: Final = 100_000
 """Highest of these limits."""

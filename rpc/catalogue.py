@@ -72,6 +72,8 @@ class Method:
     """Whether a suspended business may not call the action."""
     moves_money: str | None
     """Where the action moves money, so that operators can stop it: `gateway` or `wallet`."""
+    is_open_to_capped_keys: bool
+    """Whether API keys with amount caps may call the action."""
     scope: str | None
     """Scope of the service token that an internal method needs, for example `scheduler`."""
     is_mutating: bool
@@ -132,6 +134,9 @@ def read_method(method: MethodDescriptor) -> Method:
             .lower()
             if action.moves_money
             else None
+        ),
+        is_open_to_capped_keys=(
+            action.open_to_capped_keys or options.idempotency_level == MethodOptions.NO_SIDE_EFFECTS
         ),
         scope=(
             annotations_pb2.ServiceScope.Name(scope).removeprefix("SERVICE_SCOPE_").lower()

@@ -472,12 +472,33 @@ type ApiKey struct {
 	// ReplacedAt: Time at which `change_api_key` replaced the key, which works until `expires_at`.
 	// Null if it was not replaced. In UTC.
 	ReplacedAt *Moment `json:"replaced_at"`
+
+	// MaxAmount: Most that one call with the key may take or move. Null if there is no such cap. A
+	// decimal string with the currency's decimals.
+	MaxAmount *Amount `json:"max_amount"`
+
+	// Currency: Currency of the amount, ISO 4217 in lower case, for example `usd`.
+	Currency *string `json:"currency"`
+
+	// MaxAmountPerDay: Most that all calls with the key may take and move on a day (UTC). Null if
+	// there is no such cap. A decimal string with the currency's decimals.
+	MaxAmountPerDay *Amount `json:"max_amount_per_day"`
+
+	// UsedToday: What counts towards `max_amount_per_day` on the present day: all but charges that
+	// certainly failed. Null without that cap. A decimal string with the currency's decimals.
+	UsedToday *Amount `json:"used_today"`
 }
 
 // UnmarshalJSON reads it from a response, which has all fields.
 func (r *ApiKey) UnmarshalJSON(data []byte) error {
 	type plain ApiKey
-	return read(data, (*plain)(r), "key_id", "name", "scopes", "last4", "created_at", "last_used_at", "expires_at", "revoked_at", "replaced_at")
+	if err := read(data, (*plain)(r), "key_id", "name", "scopes", "last4", "created_at", "last_used_at", "expires_at", "revoked_at", "replaced_at", "max_amount", "currency", "max_amount_per_day", "used_today"); err != nil {
+		return err
+	}
+	pad(r.MaxAmount, r.Currency)
+	pad(r.MaxAmountPerDay, r.Currency)
+	pad(r.UsedToday, r.Currency)
+	return nil
 }
 
 // AddStripeCredentials: Credentials of one Stripe account for one environment.
@@ -1647,6 +1668,18 @@ type CreateApiKeyFields struct {
 	// ExpiresAt: Time from which the key does not work, in the future. By default, it does not
 	// expire. ISO 8601, in UTC unless it has an offset.
 	ExpiresAt *Time `json:"expires_at,omitempty"`
+
+	// MaxAmount: Most that one call with the key may take or move, in the currency beside it. A
+	// key with a cap moves amounts of that currency only, and cannot have the scope `admin`. By
+	// default, there is no such cap. Caps never change; create another key. A decimal string.
+	MaxAmount *Amount `json:"max_amount,omitempty"`
+
+	// Currency: Currency of the amount, ISO 4217 in upper or lower case, for example `usd`.
+	Currency *string `json:"currency,omitempty"`
+
+	// MaxAmountPerDay: Most that all calls with the key may take and move on a day (UTC), in the
+	// same currency. By default, there is no such cap. A decimal string.
+	MaxAmountPerDay *Amount `json:"max_amount_per_day,omitempty"`
 }
 
 // CreateApiKeyResult: Response of `create_api_key`.

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from google.protobuf.message import Message
 
 from core.authentication.service import AuthenticationService
+from core.business.caps import capped
 from core.business.rules import business_suspended
 from core.caller import Caller, current_caller, set_caller
 from core.errors import Reason, Refusal
@@ -41,7 +42,8 @@ async def admit(
 
     Raises:
         Refusal: SERVICE_TOKEN_REQUIRED, INVALID_CREDENTIALS, ADMIN_ONLY, SCOPE_MISSING,
-            or BUSINESS_SUSPENDED or PAYMENTS_STOPPED of a request that repeats no other.
+            API_KEY_CAPPED, or BUSINESS_SUSPENDED or PAYMENTS_STOPPED of a request that repeats no
+            other.
     """
     if method.scope is not None:
         token = metadata_text(metadata, SERVICE_TOKEN_METADATA)
@@ -62,6 +64,8 @@ async def admit(
             Reason.ERROR_REASON_SCOPE_MISSING,
             f"The API key lacks the scope {method.key_scope}, which this action needs",
         )
+    if caller.caps is not None and not method.is_open_to_capped_keys:
+        raise capped("action", "API keys with amount caps may not call this action")
     refusal = _refusal_of_new(method, caller)
     if refusal is not None and not getattr(request, IDEMPOTENCY_KEY, ""):
         raise refusal

@@ -4,11 +4,13 @@ A change locks the business's row first, so that changes of its keys are one aft
 reads the key of the call again: what the core keeps of it may be two seconds old.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from core.business import key_rules, key_store, store
+from google.type import money_pb2
+
+from core.business import cap_store, key_rules, key_store, store
 from core.business.key_store import ApiKey
 from core.business.known_callers import KnownCallers
 from core.business.rules import invalid_credentials
@@ -40,17 +42,20 @@ class ApiKeys:
         name: str,
         scopes: Sequence[str | None],
         expires_at: datetime | None,
+        max_amount: money_pb2.Money | None = None,
+        max_amount_per_day: money_pb2.Money | None = None,
     ) -> tuple[IssuedKey, ApiKey]:
         """Create a key besides those that the business has.
 
         Raises:
-            InvalidFields: the scopes or the expiry time are not possible.
+            InvalidFields: the scopes, the expiry time or the caps are not possible.
             Refusal: API_KEY_STATE if the business has as many keys as it may have;
                 INVALID_CREDENTIALS as `change`.
         """
         issued = IssuedKey(caller.business_id, new_api_key())
         async with self._database.transaction() as transaction:
             key_rules.check_new_key(scopes, expires_at, transaction.now)
+            caps = key_rules.new_caps(max_amount, max_amount_per_day, scopes)
             key = ApiKey(
                 key_id=new_api_key_id(),
                 key_hash=hash_api_key(issued.api_key),
@@ -59,6 +64,9 @@ class ApiKeys:
                 last4=issued.last4,
                 created_at=transaction.now,
                 expires_at=expires_at,
+                cap_currency=caps.currency if caps else None,
+                max_minor=caps.max_minor if caps else None,
+                max_minor_per_day=caps.max_minor_per_day if caps else None,
             )
             await self._lock(transaction, caller)
             await self._insert(transaction, caller.business_id, key)
@@ -68,6 +76,14 @@ class ApiKeys:
         """Return the business's keys, the default one first, then the newest first."""
         async with self._database.listing() as transaction:
             return await key_store.keys_of(transaction, caller.business_id)
+
+    async def used_today(self, caller: Caller) -> Mapping[str, int]:
+        """Return what each key with a cap per day has moved on the present day (UTC).
+
+        By the key's id, in minor units of its caps' currency; keys that moved nothing are absent.
+        """
+        async with self._database.listing() as transaction:
+            return await cap_store.used_by_keys(transaction, caller.business_id)
 
     async def revoke(self, caller: Caller, key_id: str) -> ApiKey:
         """Revoke a key and those that it replaced, and return it.

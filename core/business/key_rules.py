@@ -5,9 +5,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from google.type import money_pb2
+
 from core.business.key_store import ApiKey, Found
 from core.caller import ALL_SCOPES, DEFAULT_KEY_ID, Caller
 from core.errors import InvalidFields, Reason, Refusal
+from core.limits import KeyCaps
+from core.money import amount_from_message
 from core.security.secrets import hash_api_key
 from core.stops import NOTHING
 
@@ -29,9 +33,9 @@ def caller_of(found: Found | None, presented_hash: str, now: datetime) -> Caller
     if business is None or not business.active:
         return None
     if is_default:
-        key_id, scopes, expires_at = DEFAULT_KEY_ID, ALL_SCOPES, None
+        key_id, scopes, expires_at, caps = DEFAULT_KEY_ID, ALL_SCOPES, None, None
     elif is_other and key is not None and key.works_at(now):
-        key_id, scopes, expires_at = key.key_id, key.scopes, key.expires_at
+        key_id, scopes, expires_at, caps = key.key_id, key.scopes, key.expires_at, key.caps
     else:
         return None
     return Caller(
@@ -46,6 +50,7 @@ def caller_of(found: Found | None, presented_hash: str, now: datetime) -> Caller
         key_id=key_id,
         scopes=scopes,
         key_expires_at=expires_at,
+        caps=caps,
     )
 
 
@@ -61,6 +66,33 @@ def check_new_key(scopes: Sequence[str | None], expires_at: datetime | None, now
         raise InvalidFields.of("scopes", "must have each scope once")
     if expires_at is not None and expires_at <= now:
         raise InvalidFields.of("expires_at", "must be in the future")
+
+
+def new_caps(
+    max_amount: money_pb2.Money | None,
+    max_amount_per_day: money_pb2.Money | None,
+    scopes: Collection[str | None],
+) -> KeyCaps | None:
+    """Return the caps of a new key, None if it has none.
+
+    Raises:
+        InvalidFields: they name no currency, or two, or the key could create others without caps.
+    """
+    wanted = {"max_amount": max_amount, "max_amount_per_day": max_amount_per_day}
+    given = {name: money for name, money in wanted.items() if money is not None}
+    if not given:
+        return None
+    currencies = {money.currency_code.lower() for money in given.values()}
+    if "" in currencies or len(currencies) > 1:
+        raise InvalidFields.of(f"{next(iter(given))}.currency_code", "is required, one for both")
+    if "admin" in scopes:
+        raise InvalidFields.of("scopes", "must be without admin, which creates keys without caps")
+    (currency,) = currencies
+    minor = {
+        name: amount_from_message(money, currency, field=name).minor
+        for name, money in given.items()
+    }
+    return KeyCaps(currency, minor.get("max_amount"), minor.get("max_amount_per_day"))
 
 
 def keys_to_delete(keys: Collection[ApiKey], now: datetime) -> list[str]:

@@ -12,6 +12,7 @@ from core.business.store import Business
 from core.caller import ALL_SCOPES, DEFAULT_KEY_ID
 from core.database.schema import UtcDateTime, api_keys, businesses
 from core.database.transactions import Database, Transaction
+from core.limits import KeyCaps
 from core.stops import Stops
 
 
@@ -31,6 +32,17 @@ class ApiKey:
     last_used_at: datetime | None = None
     replaced_by: str | None = None
     """Id of the key that replaced this one."""
+    cap_currency: str | None = None
+    """Of the caps; None: the key has none."""
+    max_minor: int | None = None
+    max_minor_per_day: int | None = None
+
+    @property
+    def caps(self) -> KeyCaps | None:
+        """What the key may take and move; None: it has no caps."""
+        if self.cap_currency is None:
+            return None
+        return KeyCaps(self.cap_currency, self.max_minor, self.max_minor_per_day)
 
     def works_at(self, now: datetime) -> bool:
         """Return whether the key is neither revoked nor expired."""

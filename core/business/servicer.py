@@ -83,6 +83,10 @@ class BusinessServicer(business_pb2_grpc.BusinessServiceServicer):
                 for each in request.scopes
             ],
             expires_at=expires_at,
+            max_amount=request.max_amount if request.HasField("max_amount") else None,
+            max_amount_per_day=(
+                request.max_amount_per_day if request.HasField("max_amount_per_day") else None
+            ),
         )
         return pb.CreateApiKeyResponse(
             message="API key created", api_key=issued.api_key, key_info=api_key_message(key)
@@ -93,11 +97,17 @@ class BusinessServicer(business_pb2_grpc.BusinessServiceServicer):
     ) -> pb.ListApiKeysResponse:
         """Return the caller's API keys, without the keys."""
         keys = await self._api_keys.list(current_caller())
-        return pb.ListApiKeysResponse(count=len(keys), keys=map(api_key_message, keys))
+        used = await self._api_keys.used_today(current_caller())
+        return pb.ListApiKeysResponse(
+            count=len(keys), keys=[api_key_message(key, used.get(key.key_id, 0)) for key in keys]
+        )
 
     async def RevokeApiKey(
         self, request: pb.RevokeApiKeyRequest, context: object
     ) -> pb.RevokeApiKeyResponse:
         """Revoke an API key."""
         key = await self._api_keys.revoke(current_caller(), request.key_id)
-        return pb.RevokeApiKeyResponse(message="API key revoked", key_info=api_key_message(key))
+        used = await self._api_keys.used_today(current_caller())
+        return pb.RevokeApiKeyResponse(
+            message="API key revoked", key_info=api_key_message(key, used.get(key.key_id, 0))
+        )

@@ -41,6 +41,7 @@ NOT_AUDITED: Final[Mapping[str, str]] = {
     "audit_pending": "the trail itself",
     "gateway_customers": "follows from the card that is saved",
     "idempotency_records": "answers of requests whose effect is recorded",
+    "key_usage": "follows from the payments and movements of its key",
     "metadata_pairs": "follow from their resource",
     "postings": "follow from their wallet transaction",
     "recurring_occurrences": "follow from their job, its log and its payments",

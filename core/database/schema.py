@@ -209,8 +209,24 @@ api_keys = Table(
     Column("last_used_at", UtcDateTime, nullable=True),
     # The key in whose row the replacement is, and with which this one is revoked.
     Column("replaced_by", String(64), nullable=True),
+    # What the key may take and move, in minor units: in one call, and on a day (UTC). They never
+    # change. NULL: it has no such cap.
+    Column("cap_currency", String(3), nullable=True),
+    Column("max_minor", BigInteger, nullable=True),
+    Column("max_minor_per_day", BigInteger, nullable=True),
     ForeignKeyConstraint(["business_id"], ["businesses.business_id"]),
     UniqueConstraint("business_id", "key_hash"),
+)
+
+key_usage = Table(
+    # What API keys with a cap per day have moved on each day (UTC), in minor units of the cap.
+    "key_usage",
+    metadata,
+    Column("business_id", String(64), primary_key=True),
+    Column("key_id", String(64), primary_key=True),
+    Column("day", String(10), primary_key=True),
+    Column("amount_minor", BigInteger, nullable=False),
+    CheckConstraint("amount_minor >= 0", name="amount_is_not_negative"),
 )
 
 stops = Table(
@@ -435,6 +451,7 @@ payments = Table(
     Column("closing_key", String(64), nullable=True),
     _metadata(),
     _word("void_reason", nullable=True),  # of that void, if the request named one
+    _id("capped_key_id", nullable=True),  # the API key that began it, if that has caps
     ForeignKeyConstraint(["business_id", "user_id"], ["users.business_id", "users.user_id"]),
     CheckConstraint("amount_minor > 0", name="amount_is_positive"),
     CheckConstraint(
@@ -669,6 +686,7 @@ wallet_holds = Table(
     Column("closed_at", UtcDateTime, nullable=True),
     *_set_aside(),
     _metadata(),
+    _id("capped_key_id", nullable=True),  # the API key that began it, if that has caps
     ForeignKeyConstraint(
         ["business_id", "wallet_id"], ["wallets.business_id", "wallets.wallet_id"]
     ),

@@ -27,6 +27,7 @@ from core.payments.store import (
     Lease,
     Payment,
     PaymentKey,
+    follow_caps,
     lease_columns,
     payment_of,
     update_columns,
@@ -195,5 +196,8 @@ async def end_attempt(
             "now": transaction.now,
         },
     )
-    assert owner is not None or result.rowcount == 1, "a payment's row is never deleted"
-    return result.rowcount == 1
+    is_ended = result.rowcount == 1
+    assert owner is not None or is_ended, "a payment's row is never deleted"
+    if is_ended:
+        await follow_caps(transaction, payment, changes.status)
+    return is_ended

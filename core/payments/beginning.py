@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
 
+from core.business import caps
 from core.business.rules import business_suspended
 from core.caller import Caller, current_presence
 from core.cards.primary import card_to_charge
@@ -155,6 +156,7 @@ class Beginning:
             await self._idempotency.point_to(transaction, request.call, payment.payment_id)
         if request.origin is not None:
             await request.origin.note(transaction, payment.payment_id)
+        await caps.reserve(transaction, caller, amount)
         return self._attempts.start(payment, account, may_have_charged=False, resumed=False)
 
     async def check(self, caller: Caller, request: ChargeRequest) -> None:

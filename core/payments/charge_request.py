@@ -117,6 +117,7 @@ def new_payment(
         created_at=now,
         updated_at=now,
         authorized_minor=None if request.is_captured else amount.minor,
+        capped_key_id=caller.key_id if caller.caps else None,
     )
 
 

@@ -32,6 +32,7 @@ from datetime import datetime, timedelta
 
 from google.type import money_pb2
 
+from core.business import caps
 from core.caller import Caller
 from core.credentials.service import CredentialsService
 from core.database.transactions import (
@@ -214,6 +215,10 @@ class Closings:
                     key=requested.key,
                     void_reason=requested.void_reason,
                 )
+                if requested.amount_minor is not None:
+                    taken = Amount(requested.amount_minor, payment.currency)
+                    begun_by = payment.capped_key_id
+                    await caps.reserve_rest(transaction, caller, taken, begun_by=begun_by)
                 payment = await self._reread(transaction, payment)
                 return _Started(payment, account, transaction.now)
             case ClosingStep.CONTINUE:

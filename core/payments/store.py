@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Column, and_, bindparam, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from core.business import caps
 from core.database.metadata_pairs import insert_pairs
 from core.database.paging import Page, PagedList, PageRequest
 from core.database.schema import GATEWAYS, PAYMENT_STATUSES, UtcDateTime, payments
@@ -86,6 +87,8 @@ class Payment:
     """Idempotency key of that request."""
     void_reason: str | None = None
     """Why the void was requested."""
+    capped_key_id: str | None = None
+    """The API key with caps that began the payment, which they count; None: its key has none."""
 
     @property
     def requested_minor(self) -> int:
@@ -145,6 +148,7 @@ COLUMNS: tuple[Column[Any], ...] = (
     payments.c.closing_key,
     payments.c.void_reason,
     payments.c.metadata,
+    payments.c.capped_key_id,
 )
 
 
@@ -293,6 +297,21 @@ async def write_state(
             **RELEASED,
         },
     )
+    await follow_caps(transaction, payment, status)
+
+
+async def follow_caps(transaction: Transaction, payment: Payment, status: str) -> None:
+    """Have the caps of the payment's API key follow a new status."""
+    if payment.capped_key_id is not None:
+        await caps.follow_status(
+            transaction,
+            business_id=payment.business_id,
+            key_id=payment.capped_key_id,
+            day=payment.created_at.date().isoformat(),
+            amount_minor=payment.requested_minor,
+            before=payment.status,
+            after=status,
+        )
 
 
 async def check_now(transaction: Transaction, payment: Payment) -> None:

@@ -6,13 +6,14 @@ from typing import Final
 
 from google.type import money_pb2
 
+from core.business import caps
 from core.caller import Caller
 from core.database.transactions import Database, Transaction
 from core.errors import InvalidFields, Reason, Refusal
 from core.idempotency.call import IdempotentCall
 from core.idempotency.service import Idempotency
 from core.ids import new_refund_id
-from core.money import amount_from_message
+from core.money import Amount, amount_from_message
 from core.payments import store as payments_store
 from core.payments.attempts import LEASE
 from core.payments.store import Payment
@@ -155,6 +156,7 @@ class Beginning:
         await self._transitions.apply_refunds(
             transaction, payment, allow_receivable=request.allow_receivable
         )
+        await caps.reserve(transaction, caller, Amount(amount_minor, payment.currency))
         return StartedRefund(refund, payment, account, transaction.now)
 
     def _new_refund(

@@ -25,6 +25,7 @@ from typing import assert_never
 
 from google.type import money_pb2
 
+from core.business import caps
 from core.caller import Caller, Origin, current_origin
 from core.database.batching import Batcher
 from core.database.engines import LOCK_SECONDS
@@ -122,8 +123,8 @@ class WalletBatch:
         """Run the request in a batch and return its response.
 
         Raises:
-            Refusal: USER_NOT_FOUND, PAYMENTS_STOPPED, USER_INACTIVE, WALLET_TOO_LOW, WALLET_LIMIT
-                or IDEMPOTENCY_KEY_REUSED.
+            Refusal: USER_NOT_FOUND, PAYMENTS_STOPPED, USER_INACTIVE, WALLET_TOO_LOW, WALLET_LIMIT,
+                API_KEY_CAPPED or IDEMPOTENCY_KEY_REUSED.
             InvalidFields: the amount is not in the wallet's currency.
             Replay: the call has an answer.
             DatabaseUnavailableError: also when others hold the wallet's lock for LOCK_SECONDS.
@@ -132,6 +133,8 @@ class WalletBatch:
         deadline = clock() + LOCK_SECONDS
         while True:
             try:
+                if request.caller.caps is not None:
+                    return await self._move_alone(request)
                 return await self._batcher.submit(request)
             except _WalletMissing as missing:
                 await self._create_wallet(request, missing.currency)
@@ -139,6 +142,13 @@ class WalletBatch:
                 if clock() >= deadline:
                     raise
                 await asyncio.sleep(LOCKED_PAUSE_SECONDS)
+
+    async def _move_alone(self, request: MovementRequest) -> MovementResponse:
+        """Run the request of an API key with caps: above them, its transaction rolls back."""
+        (outcome,) = await self._run_batch([request])
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
     async def _create_wallet(self, request: MovementRequest, currency: str) -> None:
         """Create the request's wallet, in a transaction that no other request waits for.
@@ -275,6 +285,11 @@ class WalletBatch:
         assert len(records) >= len(decided.applied) - len(settled), "every movement has a record"
         if records and not await ledger.write(transaction, decided, records):
             raise _AnsweredConcurrently
+        for request, movement in movements.items():
+            if request.caller.caps is not None and not isinstance(outcomes[request], Exception):
+                currency = found.wallets[request.owner].state.currency
+                moved = Amount(movement.amount_minor, currency)
+                await caps.reserve(transaction, request.caller, moved)
         return outcomes
 
     async def _find(self, transaction: Transaction, requests: Sequence[MovementRequest]) -> Found:

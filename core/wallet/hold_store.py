@@ -35,6 +35,8 @@ class Hold:
     closed_at: datetime | None
     metadata: str | None
     """As `core.metadata.stored_metadata` returns it."""
+    capped_key_id: str | None = None
+    """The API key with caps that began the hold, which they count; None: its key has none."""
 
 
 @dataclass(frozen=True, slots=True)

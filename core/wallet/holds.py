@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from google.type import money_pb2
 
+from core.business import caps
 from core.caller import Caller
 from core.database.paging import Page, PageRequest
 from core.database.transactions import Database, Transaction
@@ -18,6 +19,7 @@ from core.due_work.rules import Key
 from core.due_work.store import HOLDS
 from core.errors import Reason, Refusal
 from core.ids import new_hold_id, new_wallet_transaction_id
+from core.money import Amount
 from core.stops import payments_stopped
 from core.users import store as users_store
 from core.users.service import active_user, check_active, user_not_found
@@ -59,8 +61,8 @@ class Holds:
 
         Raises:
             InvalidFields: the amount is not in the wallet's currency.
-            Refusal: USER_NOT_FOUND, PAYMENTS_STOPPED, USER_INACTIVE, or WALLET_TOO_LOW: less is
-                available.
+            Refusal: USER_NOT_FOUND, PAYMENTS_STOPPED, USER_INACTIVE, API_KEY_CAPPED, or
+                WALLET_TOO_LOW: less is available.
         """
         owner = (caller.business_id, request.user_id, request.env)
         async with self._database.transaction() as transaction:
@@ -91,8 +93,10 @@ class Holds:
                 created_at=transaction.now,
                 closed_at=None,
                 metadata=request.metadata,
+                capped_key_id=caller.key_id if caller.caps else None,
             )
             await hold_store.insert_hold(transaction, hold)
+            await caps.reserve(transaction, caller, amount)
             return hold, await _wallet(transaction, hold)
 
     async def capture(
@@ -104,8 +108,8 @@ class Holds:
 
         Raises:
             InvalidFields: the amount is not in the wallet's currency.
-            Refusal: HOLD_NOT_FOUND, HOLD_STATE, HOLD_EXPIRED, PAYMENTS_STOPPED, HOLD_TOO_LOW or
-                USER_INACTIVE.
+            Refusal: HOLD_NOT_FOUND, HOLD_STATE, HOLD_EXPIRED, PAYMENTS_STOPPED, HOLD_TOO_LOW,
+                USER_INACTIVE or API_KEY_CAPPED.
         """
         async with self._database.transaction() as transaction:
             hold = await _open_hold(transaction, caller, hold_id)
@@ -134,6 +138,8 @@ class Holds:
             )
             (after,) = await ledger.move(transaction, [debit])
             assert isinstance(after, WalletState), "an open hold is covered by its wallet"
+            captured = Amount(minor, hold.currency)
+            await caps.reserve_rest(transaction, caller, captured, begun_by=hold.capped_key_id)
             return closed, await _wallet(transaction, closed)
 
     async def release(self, caller: Caller, hold_id: str) -> tuple[Hold, Wallet]:

@@ -10,11 +10,13 @@ from typing import assert_never
 
 from google.type import money_pb2
 
+from core.business import caps
 from core.caller import Caller
 from core.database.paging import Page, PageRequest
 from core.database.transactions import Database
 from core.errors import Reason, Refusal
 from core.ids import new_wallet_transaction_id
+from core.money import Amount
 from core.stops import payments_stopped
 from core.users import store as users_store
 from core.users.service import active_user
@@ -69,8 +71,8 @@ class Receivables:
         Without `money`, as much as is owed and available.
 
         Raises:
-            Refusal: USER_NOT_FOUND, USER_INACTIVE, PAYMENTS_STOPPED, RECEIVABLE_TOO_LOW or
-                WALLET_TOO_LOW.
+            Refusal: USER_NOT_FOUND, USER_INACTIVE, PAYMENTS_STOPPED, RECEIVABLE_TOO_LOW,
+                WALLET_TOO_LOW or API_KEY_CAPPED.
             InvalidFields: the amount is not in the wallet's currency.
         """
         business_id = caller.business_id
@@ -100,6 +102,7 @@ class Receivables:
             )
             (after,) = await ledger.move(transaction, [movement])
             assert isinstance(after, WalletState), "the locked balance covers the settlement"
+            await caps.reserve(transaction, caller, Amount(amount_minor, wallet.currency))
             return Settled(user_id, movement, after, owed_minor - amount_minor)
 
 

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 
 from google.type import money_pb2
 
+from core.business import caps
 from core.caller import Caller
 from core.database.transactions import Database, Transaction
 from core.errors import InvalidFields, Reason, Refusal
 from core.ids import new_transfer_id, new_wallet_transaction_id
+from core.money import Amount
 from core.stops import payments_stopped
 from core.users.service import check_active, user_not_found
 from core.wallet import batch_store, ledger, store
@@ -44,8 +46,8 @@ class Transfers:
 
         Raises:
             InvalidFields: both users are the same, or the amount is not in the wallets' currency.
-            Refusal: USER_NOT_FOUND, PAYMENTS_STOPPED, USER_INACTIVE, WALLET_CURRENCY, WALLET_TOO_LOW
-                or WALLET_LIMIT.
+            Refusal: USER_NOT_FOUND, PAYMENTS_STOPPED, USER_INACTIVE, WALLET_CURRENCY, WALLET_TOO_LOW,
+                WALLET_LIMIT or API_KEY_CAPPED.
         """
         if request.from_user_id == request.to_user_id:
             raise InvalidFields.of("to_user_id", "must be another user than from_user_id")
@@ -70,6 +72,8 @@ class Transfers:
                 if isinstance(result, MovementRefusal):
                     raise refusal_of(result)
             await ledger.write(transaction, decided)
+            moved = Amount(moves[0].amount_minor, found.users[sender[:2]].currency)
+            await caps.reserve(transaction, caller, moved)
         debit, credit, *_ = decided.applied
         return debit, credit
 

@@ -56,4 +56,5 @@ export const HTTP_STATUS: Readonly<Record<string, number>> = {
   USER_SUSPENDED: 403,
   TOO_MANY_CARD_ATTEMPTS: 429,
   PAYMENTS_STOPPED: 503,
+  API_KEY_CAPPED: 403,
 };

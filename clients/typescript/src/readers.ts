@@ -44,6 +44,10 @@ export function readApiKey(json: Json): types.ApiKey {
     expiresAt: nullable(moment)(json["expires_at"]),
     revokedAt: nullable(moment)(json["revoked_at"]),
     replacedAt: nullable(moment)(json["replaced_at"]),
+    maxAmount: nullable(amount(json["currency"]))(json["max_amount"]),
+    currency: nullable(string)(json["currency"]),
+    maxAmountPerDay: nullable(amount(json["currency"]))(json["max_amount_per_day"]),
+    usedToday: nullable(amount(json["currency"]))(json["used_today"]),
   };
 }
 

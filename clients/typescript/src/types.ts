@@ -202,6 +202,23 @@ export interface ApiKey {
    * if it was not replaced. In UTC.
    */
   readonly replacedAt: Date | null;
+  /**
+   * Most that one call with the key may take or move. Null if there is no such cap. A
+   * decimal string with the currency's decimals.
+   */
+  readonly maxAmount: string | null;
+  /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
+  readonly currency: string | null;
+  /**
+   * Most that all calls with the key may take and move on a day (UTC). Null if there is no
+   * such cap. A decimal string with the currency's decimals.
+   */
+  readonly maxAmountPerDay: string | null;
+  /**
+   * What counts towards `max_amount_per_day` on the present day: all but charges that
+   * certainly failed. Null without that cap. A decimal string with the currency's decimals.
+   */
+  readonly usedToday: string | null;
 }
 
 /** Credentials of one Stripe account for one environment. */
@@ -1023,6 +1040,19 @@ export interface CreateApiKeyFields {
    * ISO 8601, in UTC unless it has an offset.
    */
   readonly expiresAt?: string | Date | undefined;
+  /**
+   * Most that one call with the key may take or move, in the currency beside it. A key with
+   * a cap moves amounts of that currency only, and cannot have the scope `admin`. By
+   * default, there is no such cap. Caps never change; create another key. A decimal string.
+   */
+  readonly maxAmount?: string | undefined;
+  /** Currency of the amount, ISO 4217 in upper or lower case, for example `usd`. */
+  readonly currency?: string | undefined;
+  /**
+   * Most that all calls with the key may take and move on a day (UTC), in the same
+   * currency. By default, there is no such cap. A decimal string.
+   */
+  readonly maxAmountPerDay?: string | undefined;
 }
 
 /** Response of `create_api_key`. */

@@ -49,6 +49,28 @@ final class ApiKey
     public ?\DateTimeImmutable $replacedAt;
 
     /**
+     * Most that one call with the key may take or move. Null if there is no such cap. A
+     * decimal string with the currency's decimals.
+     */
+    public ?string $maxAmount;
+
+    /** Currency of the amount, ISO 4217 in lower case, for example `usd`. */
+    public ?string $currency;
+
+    /**
+     * Most that all calls with the key may take and move on a day (UTC). Null if there is
+     * no such cap. A decimal string with the currency's decimals.
+     */
+    public ?string $maxAmountPerDay;
+
+    /**
+     * What counts towards `max_amount_per_day` on the present day: all but charges that
+     * certainly failed. Null without that cap. A decimal string with the currency's
+     * decimals.
+     */
+    public ?string $usedToday;
+
+    /**
      * Reads it from a response.
      *
      * @param array<string, mixed> $body
@@ -67,6 +89,10 @@ final class ApiKey
         $read->expiresAt = $body['expires_at'] === null ? null : Values::moment($body['expires_at']);
         $read->revokedAt = $body['revoked_at'] === null ? null : Values::moment($body['revoked_at']);
         $read->replacedAt = $body['replaced_at'] === null ? null : Values::moment($body['replaced_at']);
+        $read->maxAmount = $body['max_amount'] === null ? null : Values::amount($body, 'max_amount');
+        $read->currency = $body['currency'];
+        $read->maxAmountPerDay = $body['max_amount_per_day'] === null ? null : Values::amount($body, 'max_amount_per_day');
+        $read->usedToday = $body['used_today'] === null ? null : Values::amount($body, 'used_today');
         return $read;
     }
 }

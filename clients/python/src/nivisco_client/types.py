@@ -232,6 +232,17 @@ class ApiKey:
     replaced_at: datetime | None
     """Time at which `change_api_key` replaced the key, which works until `expires_at`. Null if
     it was not replaced. In UTC."""
+    max_amount: str | None
+    """Most that one call with the key may take or move. Null if there is no such cap. A
+    decimal string with the currency's decimals."""
+    currency: str | None
+    """Currency of the amount, ISO 4217 in lower case, for example `usd`."""
+    max_amount_per_day: str | None
+    """Most that all calls with the key may take and move on a day (UTC). Null if there is no
+    such cap. A decimal string with the currency's decimals."""
+    used_today: str | None
+    """What counts towards `max_amount_per_day` on the present day: all but charges that
+    certainly failed. Null without that cap. A decimal string with the currency's decimals."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "ApiKey":
@@ -246,6 +257,12 @@ class ApiKey:
             expires_at=None if body["expires_at"] is None else moment(body["expires_at"]),
             revoked_at=None if body["revoked_at"] is None else moment(body["revoked_at"]),
             replaced_at=None if body["replaced_at"] is None else moment(body["replaced_at"]),
+            max_amount=None if body["max_amount"] is None else amount(body, "max_amount"),
+            currency=body["currency"],
+            max_amount_per_day=None
+            if body["max_amount_per_day"] is None
+            else amount(body, "max_amount_per_day"),
+            used_today=None if body["used_today"] is None else amount(body, "used_today"),
         )
 
 

@@ -26,21 +26,21 @@ from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor
 from google.rpc import code_pb2 as google_dot_rpc_dot_code__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(nivisco/annotations/v1/annotations.proto\x12\x16nivisco.annotations.v1\x1a google/protobuf/descriptor.proto\x1a\x15google/rpc/code.proto\"\xd0\x01\n\x06\x41\x63tion\x12\x12\n\nadmin_only\x18\x01 \x01(\x08\x12$\n\x1ckeeps_own_idempotency_record\x18\x02 \x01(\x08\x12/\n\x05scope\x18\x03 \x01(\x0e\x32 .nivisco.annotations.v1.KeyScope\x12\x1f\n\x17\x61llowed_while_suspended\x18\x04 \x01(\x08\x12:\n\x0bmoves_money\x18\x05 \x01(\x0e\x32%.nivisco.annotations.v1.MoneyMovement\"n\n\x05\x45rror\x12#\n\tgrpc_code\x18\x01 \x01(\x0e\x32\x10.google.rpc.Code\x12\x13\n\x0bhttp_status\x18\x02 \x01(\x05\x12\x17\n\x0fsecret_metadata\x18\x03 \x03(\t\x12\x12\n\nis_outcome\x18\x04 \x01(\x08*\x8d\x01\n\x08KeyScope\x12\x19\n\x15KEY_SCOPE_UNSPECIFIED\x10\x00\x12\x11\n\rKEY_SCOPE_ANY\x10\x01\x12\x12\n\x0eKEY_SCOPE_READ\x10\x02\x12\x14\n\x10KEY_SCOPE_CHARGE\x10\x03\x12\x14\n\x10KEY_SCOPE_REFUND\x10\x04\x12\x13\n\x0fKEY_SCOPE_ADMIN\x10\x05*f\n\rMoneyMovement\x12\x1e\n\x1aMONEY_MOVEMENT_UNSPECIFIED\x10\x00\x12\x1a\n\x16MONEY_MOVEMENT_GATEWAY\x10\x01\x12\x19\n\x15MONEY_MOVEMENT_WALLET\x10\x02*\x82\x01\n\x0cServiceScope\x12\x1d\n\x19SERVICE_SCOPE_UNSPECIFIED\x10\x00\x12\x1b\n\x17SERVICE_SCOPE_SCHEDULER\x10\x01\x12\x1a\n\x16SERVICE_SCOPE_WEBHOOKS\x10\x02\x12\x1a\n\x16SERVICE_SCOPE_OPERATOR\x10\x03:P\n\x06\x61\x63tion\x12\x1e.google.protobuf.MethodOptions\x18\xf1\x8c\x03 \x01(\x0b\x32\x1e.nivisco.annotations.v1.Action:^\n\rservice_scope\x12\x1f.google.protobuf.ServiceOptions\x18\xf2\x8c\x03 \x01(\x0e\x32$.nivisco.annotations.v1.ServiceScope:Q\n\x05\x65rror\x12!.google.protobuf.EnumValueOptions\x18\xf3\x8c\x03 \x01(\x0b\x32\x1d.nivisco.annotations.v1.Error:1\n\x04word\x12!.google.protobuf.EnumValueOptions\x18\xf4\x8c\x03 \x01(\t:3\n\nend_of_day\x12\x1d.google.protobuf.FieldOptions\x18\xf5\x8c\x03 \x01(\x08:1\n\x08nullable\x12\x1d.google.protobuf.FieldOptions\x18\xf7\x8c\x03 \x01(\x08:2\n\tclearable\x12\x1d.google.protobuf.FieldOptions\x18\xf8\x8c\x03 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(nivisco/annotations/v1/annotations.proto\x12\x16nivisco.annotations.v1\x1a google/protobuf/descriptor.proto\x1a\x15google/rpc/code.proto\"\xed\x01\n\x06\x41\x63tion\x12\x12\n\nadmin_only\x18\x01 \x01(\x08\x12$\n\x1ckeeps_own_idempotency_record\x18\x02 \x01(\x08\x12/\n\x05scope\x18\x03 \x01(\x0e\x32 .nivisco.annotations.v1.KeyScope\x12\x1f\n\x17\x61llowed_while_suspended\x18\x04 \x01(\x08\x12:\n\x0bmoves_money\x18\x05 \x01(\x0e\x32%.nivisco.annotations.v1.MoneyMovement\x12\x1b\n\x13open_to_capped_keys\x18\x06 \x01(\x08\"n\n\x05\x45rror\x12#\n\tgrpc_code\x18\x01 \x01(\x0e\x32\x10.google.rpc.Code\x12\x13\n\x0bhttp_status\x18\x02 \x01(\x05\x12\x17\n\x0fsecret_metadata\x18\x03 \x03(\t\x12\x12\n\nis_outcome\x18\x04 \x01(\x08*\x8d\x01\n\x08KeyScope\x12\x19\n\x15KEY_SCOPE_UNSPECIFIED\x10\x00\x12\x11\n\rKEY_SCOPE_ANY\x10\x01\x12\x12\n\x0eKEY_SCOPE_READ\x10\x02\x12\x14\n\x10KEY_SCOPE_CHARGE\x10\x03\x12\x14\n\x10KEY_SCOPE_REFUND\x10\x04\x12\x13\n\x0fKEY_SCOPE_ADMIN\x10\x05*f\n\rMoneyMovement\x12\x1e\n\x1aMONEY_MOVEMENT_UNSPECIFIED\x10\x00\x12\x1a\n\x16MONEY_MOVEMENT_GATEWAY\x10\x01\x12\x19\n\x15MONEY_MOVEMENT_WALLET\x10\x02*\x82\x01\n\x0cServiceScope\x12\x1d\n\x19SERVICE_SCOPE_UNSPECIFIED\x10\x00\x12\x1b\n\x17SERVICE_SCOPE_SCHEDULER\x10\x01\x12\x1a\n\x16SERVICE_SCOPE_WEBHOOKS\x10\x02\x12\x1a\n\x16SERVICE_SCOPE_OPERATOR\x10\x03:P\n\x06\x61\x63tion\x12\x1e.google.protobuf.MethodOptions\x18\xf1\x8c\x03 \x01(\x0b\x32\x1e.nivisco.annotations.v1.Action:^\n\rservice_scope\x12\x1f.google.protobuf.ServiceOptions\x18\xf2\x8c\x03 \x01(\x0e\x32$.nivisco.annotations.v1.ServiceScope:Q\n\x05\x65rror\x12!.google.protobuf.EnumValueOptions\x18\xf3\x8c\x03 \x01(\x0b\x32\x1d.nivisco.annotations.v1.Error:1\n\x04word\x12!.google.protobuf.EnumValueOptions\x18\xf4\x8c\x03 \x01(\t:3\n\nend_of_day\x12\x1d.google.protobuf.FieldOptions\x18\xf5\x8c\x03 \x01(\x08:1\n\x08nullable\x12\x1d.google.protobuf.FieldOptions\x18\xf7\x8c\x03 \x01(\x08:2\n\tclearable\x12\x1d.google.protobuf.FieldOptions\x18\xf8\x8c\x03 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'nivisco.annotations.v1.annotations_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_KEYSCOPE']._serialized_start=449
-  _globals['_KEYSCOPE']._serialized_end=590
-  _globals['_MONEYMOVEMENT']._serialized_start=592
-  _globals['_MONEYMOVEMENT']._serialized_end=694
-  _globals['_SERVICESCOPE']._serialized_start=697
-  _globals['_SERVICESCOPE']._serialized_end=827
+  _globals['_KEYSCOPE']._serialized_start=478
+  _globals['_KEYSCOPE']._serialized_end=619
+  _globals['_MONEYMOVEMENT']._serialized_start=621
+  _globals['_MONEYMOVEMENT']._serialized_end=723
+  _globals['_SERVICESCOPE']._serialized_start=726
+  _globals['_SERVICESCOPE']._serialized_end=856
   _globals['_ACTION']._serialized_start=126
-  _globals['_ACTION']._serialized_end=334
-  _globals['_ERROR']._serialized_start=336
-  _globals['_ERROR']._serialized_end=446
+  _globals['_ACTION']._serialized_end=363
+  _globals['_ERROR']._serialized_start=365
+  _globals['_ERROR']._serialized_end=475
 # @@protoc_insertion_point(module_scope)

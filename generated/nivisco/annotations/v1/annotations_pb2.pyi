@@ -125,6 +125,7 @@ class Action(_message.Message):
     SCOPE_FIELD_NUMBER: _builtins.int
     ALLOWED_WHILE_SUSPENDED_FIELD_NUMBER: _builtins.int
     MOVES_MONEY_FIELD_NUMBER: _builtins.int
+    OPEN_TO_CAPPED_KEYS_FIELD_NUMBER: _builtins.int
     admin_only: _builtins.bool
     """Whether only the admin business may call the action."""
     keeps_own_idempotency_record: _builtins.bool
@@ -140,6 +141,10 @@ class Action(_message.Message):
     """
     moves_money: Global___MoneyMovement.ValueType
     """Where the action moves money."""
+    open_to_capped_keys: _builtins.bool
+    """Whether API keys with amount caps may call the action: it takes and moves no money, or counts
+    its amount. Actions without side effects are open to all keys.
+    """
     def __init__(
         self,
         *,
@@ -148,10 +153,11 @@ class Action(_message.Message):
         scope: Global___KeyScope.ValueType = ...,
         allowed_while_suspended: _builtins.bool = ...,
         moves_money: Global___MoneyMovement.ValueType = ...,
+        open_to_capped_keys: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["admin_only", b"admin_only", "allowed_while_suspended", b"allowed_while_suspended", "keeps_own_idempotency_record", b"keeps_own_idempotency_record", "moves_money", b"moves_money", "scope", b"scope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admin_only", b"admin_only", "allowed_while_suspended", b"allowed_while_suspended", "keeps_own_idempotency_record", b"keeps_own_idempotency_record", "moves_money", b"moves_money", "open_to_capped_keys", b"open_to_capped_keys", "scope", b"scope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,12 +25,13 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from google.type import money_pb2 as google_dot_type_dot_money__pb2
 from nivisco.annotations.v1 import annotations_pb2 as nivisco_dot_annotations_dot_v1_dot_annotations__pb2
 from nivisco.payments.v1 import errors_pb2 as nivisco_dot_payments_dot_v1_dot_errors__pb2
 from nivisco.payments.v1 import types_pb2 as nivisco_dot_payments_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"nivisco/payments/v1/business.proto\x12\x13nivisco.payments.v1\x1a\x1b\x62uf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a(nivisco/annotations/v1/annotations.proto\x1a nivisco/payments/v1/errors.proto\x1a\x1fnivisco/payments/v1/types.proto\"\x87\x03\n\x06\x41piKey\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x30\n\x06scopes\x18\x03 \x03(\x0e\x32 .nivisco.payments.v1.ApiKeyScope\x12\x18\n\x05last4\x18\x04 \x01(\tB\x04\xb8\xe7\x18\x01H\x00\x88\x01\x01\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x0clast_used_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xb8\xe7\x18\x01\x12\x34\n\nexpires_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xb8\xe7\x18\x01\x12\x34\n\nrevoked_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xb8\xe7\x18\x01\x12\x35\n\x0breplaced_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xb8\xe7\x18\x01\x42\x08\n\x06_last4\"\xee\x02\n\x08\x42usiness\x12\x13\n\x0b\x62usiness_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\x0e\n\x06\x64omain\x18\x04 \x01(\t\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x61\x63tive\x18\x07 \x01(\x08\x12-\n\x0b\x64\x65\x66\x61ult_env\x18\x08 \x01(\x0e\x32\x18.nivisco.payments.v1.Env\x12\x1a\n\x12settle_receivables\x18\t \x01(\x08\x12\x12\n\nretry_days\x18\n \x03(\x05\x12\x19\n\x11max_failed_cycles\x18\x0b \x01(\x05\x12\x36\n\x0csuspended_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xb8\xe7\x18\x01\"\x82\x03\n\x17RegisterBusinessRequest\x12V\n\x0cnew_business\x18\x01 \x01(\x0b\x32\x38.nivisco.payments.v1.RegisterBusinessRequest.NewBusinessB\x06\xbaH\x03\xc8\x01\x01\x12\x32\n\x0fidempotency_key\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x00\x88\x01\x01\x1a\xc6\x01\n\x0bNewBusiness\x12\x1d\n\x04name\x18\x01 \x01(\tB\x0f\xbaH\x0cr\x07\x18\xc8\x01\x32\x02\\S\xc8\x01\x01\x12\x1c\n\x05\x65mail\x18\x02 \x01(\tB\r\xbaH\nr\x05\x18\xfe\x01`\x01\xc8\x01\x01\x12z\n\x06\x64omain\x18\x03 \x01(\tBj\xbaHgrb\x18\xfd\x01\x32]^([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\\.)+[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$\xc8\x01\x01\x42\x12\n\x10_idempotency_key\"\x9d\x01\n\x18RegisterBusinessResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x13\n\x0b\x62usiness_id\x18\x02 \x01(\t\x12\x14\n\x07\x61pi_key\x18\x03 \x01(\tB\x03\x80\x01\x01\x12\x0e\n\x06\x64omain\x18\x04 \x01(\t\x12\x35\n\x08\x62usiness\x18\x05 \x01(\x0b\x32\x1d.nivisco.payments.v1.BusinessB\x04\xb8\xe7\x18\x01\"\xd5\x03\n\x15ModifyBusinessRequest\x12K\n\x07updates\x18\x01 \x01(\x0b\x32\x32.nivisco.payments.v1.ModifyBusinessRequest.UpdatesB\x06\xbaH\x03\xc8\x01\x01\x12\x32\n\x0fidempotency_key\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x00\x88\x01\x01\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x1a\xf5\x01\n\x07Updates\x12\x1f\n\x04name\x18\x01 \x01(\tB\x0c\xbaH\tr\x07\x18\xc8\x01\x32\x02\\SH\x00\x88\x01\x01\x12\x1e\n\x05\x65mail\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x18\xfe\x01`\x01H\x01\x88\x01\x01\x12\x1f\n\x12settle_receivables\x18\x03 \x01(\x08H\x02\x88\x01\x01\x12\x18\n\nretry_days\x18\x04 \x03(\x05\x42\x04\xc0\xe7\x18\x01\x12.\n\x11max_failed_cycles\x18\x05 \x01(\x05\x42\x0e\xbaH\x07\x1a\x05\x18\xe8\x07(\x01\xc0\xe7\x18\x01H\x03\x88\x01\x01\x42\x07\n\x05_nameB\x08\n\x06_emailB\x15\n\x13_settle_receivablesB\x14\n\x12_max_failed_cyclesB\x12\n\x10_idempotency_key\"\x8d\x01\n\x16ModifyBusinessResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x13\n\x0b\x62usiness_id\x18\x02 \x01(\t\x12\x16\n\x0eupdated_fields\x18\x03 \x03(\t\x12\x35\n\x08\x62usiness\x18\x04 \x01(\x0b\x32\x1d.nivisco.payments.v1.BusinessB\x04\xb8\xe7\x18\x01\"\x98\x01\n\x13\x43hangeApiKeyRequest\x12\x32\n\x0fidempotency_key\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x00\x88\x01\x01\x12\'\n\rgrace_seconds\x18\x02 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\x80\xf5$(\x00H\x01\x88\x01\x01\x42\x12\n\x10_idempotency_keyB\x10\n\x0e_grace_seconds\"\x95\x01\n\x14\x43hangeApiKeyResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x13\n\x0b\x62usiness_id\x18\x02 \x01(\t\x12\x14\n\x07\x61pi_key\x18\x03 \x01(\tB\x03\x80\x01\x01\x12\x41\n\x17previous_key_expires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xb8\xe7\x18\x01\"\xe6\x01\n\x13\x43reateApiKeyRequest\x12\x1d\n\x04name\x18\x01 \x01(\tB\x0f\xbaH\x0cr\x07\x18\xc8\x01\x32\x02\\S\xc8\x01\x01\x12\x38\n\x06scopes\x18\x02 \x03(\x0e\x32 .nivisco.payments.v1.ApiKeyScopeB\x06\xbaH\x03\xc8\x01\x01\x12.\n\nexpires_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0fidempotency_key\x18\x04 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x00\x88\x01\x01\x42\x12\n\x10_idempotency_key\"l\n\x14\x43reateApiKeyResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x14\n\x07\x61pi_key\x18\x02 \x01(\tB\x03\x80\x01\x01\x12-\n\x08key_info\x18\x03 \x01(\x0b\x32\x1b.nivisco.payments.v1.ApiKey\"\x14\n\x12ListApiKeysRequest\"O\n\x13ListApiKeysResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\x05\x12)\n\x04keys\x18\x02 \x03(\x0b\x32\x1b.nivisco.payments.v1.ApiKey\"\x86\x01\n\x13RevokeApiKeyRequest\x12\'\n\x06key_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12\x32\n\x0fidempotency_key\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x00\x88\x01\x01\x42\x12\n\x10_idempotency_key\"V\n\x14RevokeApiKeyResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12-\n\x08key_info\x18\x02 \x01(\x0b\x32\x1b.nivisco.payments.v1.ApiKey*\x91\x01\n\x0b\x41piKeyScope\x12\x1d\n\x19\x41PI_KEY_SCOPE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41PI_KEY_SCOPE_READ\x10\x01\x12\x18\n\x14\x41PI_KEY_SCOPE_CHARGE\x10\x02\x12\x18\n\x14\x41PI_KEY_SCOPE_REFUND\x10\x03\x12\x17\n\x13\x41PI_KEY_SCOPE_ADMIN\x10\x04\x32\xcf\x05\n\x0f\x42usinessService\x12\x7f\n\x10RegisterBusiness\x12,.nivisco.payments.v1.RegisterBusinessRequest\x1a-.nivisco.payments.v1.RegisterBusinessResponse\"\x0e\x8a\xe7\x18\x04\x08\x01\x18\x05\xb2\xe7\x18\x02\x08\x03\x12v\n\x0eModifyBusiness\x12*.nivisco.payments.v1.ModifyBusinessRequest\x1a+.nivisco.payments.v1.ModifyBusinessResponse\"\x0b\x8a\xe7\x18\x02\x18\x05\xb2\xe7\x18\x01\x03\x12p\n\x0c\x43hangeApiKey\x12(.nivisco.payments.v1.ChangeApiKeyRequest\x1a).nivisco.payments.v1.ChangeApiKeyResponse\"\x0b\x8a\xe7\x18\x02\x18\x05\xb2\xe7\x18\x01G\x12q\n\x0c\x43reateApiKey\x12(.nivisco.payments.v1.CreateApiKeyRequest\x1a).nivisco.payments.v1.CreateApiKeyResponse\"\x0c\x8a\xe7\x18\x02\x18\x05\xb2\xe7\x18\x02\x03G\x12k\n\x0bListApiKeys\x12\'.nivisco.payments.v1.ListApiKeysRequest\x1a(.nivisco.payments.v1.ListApiKeysResponse\"\t\x90\x02\x01\x8a\xe7\x18\x02\x18\x05\x12q\n\x0cRevokeApiKey\x12(.nivisco.payments.v1.RevokeApiKeyRequest\x1a).nivisco.payments.v1.RevokeApiKeyResponse\"\x0c\x8a\xe7\x18\x02\x18\x05\xb2\xe7\x18\x02\x46Gb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"nivisco/payments/v1/business.proto\x12\x13nivisco.payments.v1\x1a\x1b\x62uf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\x1a(nivisco/annotations/v1/annotations.proto\x1a nivisco/payments/v1/errors.proto\x1a\x1fnivisco/payments/v1/types.proto\"\x99\x04\n\x06\x41piKey\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x30\n\x06scopes\x18\x03 \x03(\x0e\x32 .nivisco.payments.v1.ApiKeyScope\x12\x18\n\x05last4\x18\x04 \x01(\tB\x04\xb8\xe7\x18\x01H\x00\x88\x01\x01\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x0clast_used_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xb8\xe7\x18\x01\x12\x34\n\nexpires_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xb8\xe7\x18\x01\x12\x34\n\nrevoked_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xb8\xe7\x18\x01\x12\x35\n\x0breplaced_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xb8\xe7\x18\x01\x12,\n\nmax_amount\x18\n \x01(\x0b\x32\x12.google.type.MoneyB\x04\xb8\xe7\x18\x01\x12\x34\n\x12max_amount_per_day\x18\x0b \x01(\x0b\x32\x12.google.type.MoneyB\x04\xb8\xe7\x18\x01\x12,\n\nused_today\x18\x0c \x01(\x0b\x32\x12.google.type.MoneyB\x04\xb8\xe7\x18\x01\x42\x08\n\x06_last4\"\xee\x02\n\x08\x42usiness\x12\x13\n\x0b\x62usiness_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\x0e\n\x06\x64omain\x18\x04 \x01(\t\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x61\x63tive\x18\x07 \x01(\x08\x12-\n\x0b\x64\x65\x66\x61ult_env\x18\x08 \x01(\x0e\x32\x18.nivisco.payments.v1.Env\x12\x1a\n\x12settle_receivables\x18\t \x01(\x08\x12\x12\n\nretry_days\x18\n \x03(\x05\x12\x19\n\x11max_failed_cycles\x18\x0b \x01(\x05\x12\x36\n\x0csuspended_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xb8\xe7\x18\x01\"\x82\x03\n\x17RegisterBusinessRequest\x12V\n\x0cnew_business\x18\x01 \x01(\x0b\x32\x38.nivisco.payments.v1.RegisterBusinessRequest.NewBusinessB\x06\xbaH\x03\xc8\x01\x01\x12\x32\n\x0fidempotency_key\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x00\x88\x01\x01\x1a\xc6\x01\n\x0bNewBusiness\x12\x1d\n\x04name\x18\x01 \x01(\tB\x0f\xbaH\x0cr\x07\x18\xc8\x01\x32\x02\\S\xc8\x01\x01\x12\x1c\n\x05\x65mail\x18\x02 \x01(\tB\r\xbaH\nr\x05\x18\xfe\x01`\x01\xc8\x01\x01\x12z\n\x06\x64omain\x18\x03 \x01(\tBj\xbaHgrb\x18\xfd\x01\x32]^([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\\.)+[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$\xc8\x01\x01\x42\x12\n\x10_idempotency_key\"\x9d\x01\n\x18RegisterBusinessResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x13\n\x0b\x62usiness_id\x18\x02 \x01(\t\x12\x14\n\x07\x61pi_key\x18\x03 \x01(\tB\x03\x80\x01\x01\x12\x0e\n\x06\x64omain\x18\x04 \x01(\t\x12\x35\n\x08\x62usiness\x18\x05 \x01(\x0b\x32\x1d.nivisco.payments.v1.BusinessB\x04\xb8\xe7\x18\x01\"\xd5\x03\n\x15ModifyBusinessRequest\x12K\n\x07updates\x18\x01 \x01(\x0b\x32\x32.nivisco.payments.v1.ModifyBusinessRequest.UpdatesB\x06\xbaH\x03\xc8\x01\x01\x12\x32\n\x0fidempotency_key\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x00\x88\x01\x01\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x1a\xf5\x01\n\x07Updates\x12\x1f\n\x04name\x18\x01 \x01(\tB\x0c\xbaH\tr\x07\x18\xc8\x01\x32\x02\\SH\x00\x88\x01\x01\x12\x1e\n\x05\x65mail\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x18\xfe\x01`\x01H\x01\x88\x01\x01\x12\x1f\n\x12settle_receivables\x18\x03 \x01(\x08H\x02\x88\x01\x01\x12\x18\n\nretry_days\x18\x04 \x03(\x05\x42\x04\xc0\xe7\x18\x01\x12.\n\x11max_failed_cycles\x18\x05 \x01(\x05\x42\x0e\xbaH\x07\x1a\x05\x18\xe8\x07(\x01\xc0\xe7\x18\x01H\x03\x88\x01\x01\x42\x07\n\x05_nameB\x08\n\x06_emailB\x15\n\x13_settle_receivablesB\x14\n\x12_max_failed_cyclesB\x12\n\x10_idempotency_key\"\x8d\x01\n\x16ModifyBusinessResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x13\n\x0b\x62usiness_id\x18\x02 \x01(\t\x12\x16\n\x0eupdated_fields\x18\x03 \x03(\t\x12\x35\n\x08\x62usiness\x18\x04 \x01(\x0b\x32\x1d.nivisco.payments.v1.BusinessB\x04\xb8\xe7\x18\x01\"\x98\x01\n\x13\x43hangeApiKeyRequest\x12\x32\n\x0fidempotency_key\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x00\x88\x01\x01\x12\'\n\rgrace_seconds\x18\x02 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\x80\xf5$(\x00H\x01\x88\x01\x01\x42\x12\n\x10_idempotency_keyB\x10\n\x0e_grace_seconds\"\x95\x01\n\x14\x43hangeApiKeyResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x13\n\x0b\x62usiness_id\x18\x02 \x01(\t\x12\x14\n\x07\x61pi_key\x18\x03 \x01(\tB\x03\x80\x01\x01\x12\x41\n\x17previous_key_expires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xb8\xe7\x18\x01\"\xbe\x02\n\x13\x43reateApiKeyRequest\x12\x1d\n\x04name\x18\x01 \x01(\tB\x0f\xbaH\x0cr\x07\x18\xc8\x01\x32\x02\\S\xc8\x01\x01\x12\x38\n\x06scopes\x18\x02 \x03(\x0e\x32 .nivisco.payments.v1.ApiKeyScopeB\x06\xbaH\x03\xc8\x01\x01\x12.\n\nexpires_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0fidempotency_key\x18\x04 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x00\x88\x01\x01\x12&\n\nmax_amount\x18\x05 \x01(\x0b\x32\x12.google.type.Money\x12.\n\x12max_amount_per_day\x18\x06 \x01(\x0b\x32\x12.google.type.MoneyB\x12\n\x10_idempotency_key\"l\n\x14\x43reateApiKeyResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x14\n\x07\x61pi_key\x18\x02 \x01(\tB\x03\x80\x01\x01\x12-\n\x08key_info\x18\x03 \x01(\x0b\x32\x1b.nivisco.payments.v1.ApiKey\"\x14\n\x12ListApiKeysRequest\"O\n\x13ListApiKeysResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\x05\x12)\n\x04keys\x18\x02 \x03(\x0b\x32\x1b.nivisco.payments.v1.ApiKey\"\x86\x01\n\x13RevokeApiKeyRequest\x12\'\n\x06key_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[!-~]{1,64}$\xc8\x01\x01\x12\x32\n\x0fidempotency_key\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$H\x00\x88\x01\x01\x42\x12\n\x10_idempotency_key\"V\n\x14RevokeApiKeyResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12-\n\x08key_info\x18\x02 \x01(\x0b\x32\x1b.nivisco.payments.v1.ApiKey*\x91\x01\n\x0b\x41piKeyScope\x12\x1d\n\x19\x41PI_KEY_SCOPE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41PI_KEY_SCOPE_READ\x10\x01\x12\x18\n\x14\x41PI_KEY_SCOPE_CHARGE\x10\x02\x12\x18\n\x14\x41PI_KEY_SCOPE_REFUND\x10\x03\x12\x17\n\x13\x41PI_KEY_SCOPE_ADMIN\x10\x04\x32\xcf\x05\n\x0f\x42usinessService\x12\x7f\n\x10RegisterBusiness\x12,.nivisco.payments.v1.RegisterBusinessRequest\x1a-.nivisco.payments.v1.RegisterBusinessResponse\"\x0e\x8a\xe7\x18\x04\x08\x01\x18\x05\xb2\xe7\x18\x02\x08\x03\x12v\n\x0eModifyBusiness\x12*.nivisco.payments.v1.ModifyBusinessRequest\x1a+.nivisco.payments.v1.ModifyBusinessResponse\"\x0b\x8a\xe7\x18\x02\x18\x05\xb2\xe7\x18\x01\x03\x12p\n\x0c\x43hangeApiKey\x12(.nivisco.payments.v1.ChangeApiKeyRequest\x1a).nivisco.payments.v1.ChangeApiKeyResponse\"\x0b\x8a\xe7\x18\x02\x18\x05\xb2\xe7\x18\x01G\x12q\n\x0c\x43reateApiKey\x12(.nivisco.payments.v1.CreateApiKeyRequest\x1a).nivisco.payments.v1.CreateApiKeyResponse\"\x0c\x8a\xe7\x18\x02\x18\x05\xb2\xe7\x18\x02\x03G\x12k\n\x0bListApiKeys\x12\'.nivisco.payments.v1.ListApiKeysRequest\x1a(.nivisco.payments.v1.ListApiKeysResponse\"\t\x90\x02\x01\x8a\xe7\x18\x02\x18\x05\x12q\n\x0cRevokeApiKey\x12(.nivisco.payments.v1.RevokeApiKeyRequest\x1a).nivisco.payments.v1.RevokeApiKeyResponse\"\x0c\x8a\xe7\x18\x02\x18\x05\xb2\xe7\x18\x02\x46Gb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,6 +48,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_APIKEY'].fields_by_name['revoked_at']._serialized_options = b'\270\347\030\001'
   _globals['_APIKEY'].fields_by_name['replaced_at']._loaded_options = None
   _globals['_APIKEY'].fields_by_name['replaced_at']._serialized_options = b'\270\347\030\001'
+  _globals['_APIKEY'].fields_by_name['max_amount']._loaded_options = None
+  _globals['_APIKEY'].fields_by_name['max_amount']._serialized_options = b'\270\347\030\001'
+  _globals['_APIKEY'].fields_by_name['max_amount_per_day']._loaded_options = None
+  _globals['_APIKEY'].fields_by_name['max_amount_per_day']._serialized_options = b'\270\347\030\001'
+  _globals['_APIKEY'].fields_by_name['used_today']._loaded_options = None
+  _globals['_APIKEY'].fields_by_name['used_today']._serialized_options = b'\270\347\030\001'
   _globals['_BUSINESS'].fields_by_name['suspended_at']._loaded_options = None
   _globals['_BUSINESS'].fields_by_name['suspended_at']._serialized_options = b'\270\347\030\001'
   _globals['_REGISTERBUSINESSREQUEST_NEWBUSINESS'].fields_by_name['name']._loaded_options = None
@@ -109,40 +116,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BUSINESSSERVICE'].methods_by_name['ListApiKeys']._serialized_options = b'\220\002\001\212\347\030\002\030\005'
   _globals['_BUSINESSSERVICE'].methods_by_name['RevokeApiKey']._loaded_options = None
   _globals['_BUSINESSSERVICE'].methods_by_name['RevokeApiKey']._serialized_options = b'\212\347\030\002\030\005\262\347\030\002FG'
-  _globals['_APIKEYSCOPE']._serialized_start=3171
-  _globals['_APIKEYSCOPE']._serialized_end=3316
-  _globals['_APIKEY']._serialized_start=265
-  _globals['_APIKEY']._serialized_end=656
-  _globals['_BUSINESS']._serialized_start=659
-  _globals['_BUSINESS']._serialized_end=1025
-  _globals['_REGISTERBUSINESSREQUEST']._serialized_start=1028
-  _globals['_REGISTERBUSINESSREQUEST']._serialized_end=1414
-  _globals['_REGISTERBUSINESSREQUEST_NEWBUSINESS']._serialized_start=1196
-  _globals['_REGISTERBUSINESSREQUEST_NEWBUSINESS']._serialized_end=1394
-  _globals['_REGISTERBUSINESSRESPONSE']._serialized_start=1417
-  _globals['_REGISTERBUSINESSRESPONSE']._serialized_end=1574
-  _globals['_MODIFYBUSINESSREQUEST']._serialized_start=1577
-  _globals['_MODIFYBUSINESSREQUEST']._serialized_end=2046
-  _globals['_MODIFYBUSINESSREQUEST_UPDATES']._serialized_start=1781
-  _globals['_MODIFYBUSINESSREQUEST_UPDATES']._serialized_end=2026
-  _globals['_MODIFYBUSINESSRESPONSE']._serialized_start=2049
-  _globals['_MODIFYBUSINESSRESPONSE']._serialized_end=2190
-  _globals['_CHANGEAPIKEYREQUEST']._serialized_start=2193
-  _globals['_CHANGEAPIKEYREQUEST']._serialized_end=2345
-  _globals['_CHANGEAPIKEYRESPONSE']._serialized_start=2348
-  _globals['_CHANGEAPIKEYRESPONSE']._serialized_end=2497
-  _globals['_CREATEAPIKEYREQUEST']._serialized_start=2500
-  _globals['_CREATEAPIKEYREQUEST']._serialized_end=2730
-  _globals['_CREATEAPIKEYRESPONSE']._serialized_start=2732
-  _globals['_CREATEAPIKEYRESPONSE']._serialized_end=2840
-  _globals['_LISTAPIKEYSREQUEST']._serialized_start=2842
-  _globals['_LISTAPIKEYSREQUEST']._serialized_end=2862
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=2864
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=2943
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=2946
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=3080
-  _globals['_REVOKEAPIKEYRESPONSE']._serialized_start=3082
-  _globals['_REVOKEAPIKEYRESPONSE']._serialized_end=3168
-  _globals['_BUSINESSSERVICE']._serialized_start=3319
-  _globals['_BUSINESSSERVICE']._serialized_end=4038
+  _globals['_APIKEYSCOPE']._serialized_start=3430
+  _globals['_APIKEYSCOPE']._serialized_end=3575
+  _globals['_APIKEY']._serialized_start=290
+  _globals['_APIKEY']._serialized_end=827
+  _globals['_BUSINESS']._serialized_start=830
+  _globals['_BUSINESS']._serialized_end=1196
+  _globals['_REGISTERBUSINESSREQUEST']._serialized_start=1199
+  _globals['_REGISTERBUSINESSREQUEST']._serialized_end=1585
+  _globals['_REGISTERBUSINESSREQUEST_NEWBUSINESS']._serialized_start=1367
+  _globals['_REGISTERBUSINESSREQUEST_NEWBUSINESS']._serialized_end=1565
+  _globals['_REGISTERBUSINESSRESPONSE']._serialized_start=1588
+  _globals['_REGISTERBUSINESSRESPONSE']._serialized_end=1745
+  _globals['_MODIFYBUSINESSREQUEST']._serialized_start=1748
+  _globals['_MODIFYBUSINESSREQUEST']._serialized_end=2217
+  _globals['_MODIFYBUSINESSREQUEST_UPDATES']._serialized_start=1952
+  _globals['_MODIFYBUSINESSREQUEST_UPDATES']._serialized_end=2197
+  _globals['_MODIFYBUSINESSRESPONSE']._serialized_start=2220
+  _globals['_MODIFYBUSINESSRESPONSE']._serialized_end=2361
+  _globals['_CHANGEAPIKEYREQUEST']._serialized_start=2364
+  _globals['_CHANGEAPIKEYREQUEST']._serialized_end=2516
+  _globals['_CHANGEAPIKEYRESPONSE']._serialized_start=2519
+  _globals['_CHANGEAPIKEYRESPONSE']._serialized_end=2668
+  _globals['_CREATEAPIKEYREQUEST']._serialized_start=2671
+  _globals['_CREATEAPIKEYREQUEST']._serialized_end=2989
+  _globals['_CREATEAPIKEYRESPONSE']._serialized_start=2991
+  _globals['_CREATEAPIKEYRESPONSE']._serialized_end=3099
+  _globals['_LISTAPIKEYSREQUEST']._serialized_start=3101
+  _globals['_LISTAPIKEYSREQUEST']._serialized_end=3121
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=3123
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=3202
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=3205
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=3339
+  _globals['_REVOKEAPIKEYRESPONSE']._serialized_start=3341
+  _globals['_REVOKEAPIKEYRESPONSE']._serialized_end=3427
+  _globals['_BUSINESSSERVICE']._serialized_start=3578
+  _globals['_BUSINESSSERVICE']._serialized_end=4297
 # @@protoc_insertion_point(module_scope)

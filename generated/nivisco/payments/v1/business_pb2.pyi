@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.type import money_pb2 as _money_pb2
 from nivisco.payments.v1 import types_pb2 as _types_pb2
 import builtins as _builtins
 import sys
@@ -71,6 +72,9 @@ class ApiKey(_message.Message):
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     REVOKED_AT_FIELD_NUMBER: _builtins.int
     REPLACED_AT_FIELD_NUMBER: _builtins.int
+    MAX_AMOUNT_FIELD_NUMBER: _builtins.int
+    MAX_AMOUNT_PER_DAY_FIELD_NUMBER: _builtins.int
+    USED_TODAY_FIELD_NUMBER: _builtins.int
     key_id: _builtins.str
     """Id of the key: `default` for the key that the business was registered with, and for each that
     replaced it; otherwise `KEY-…`.
@@ -105,6 +109,22 @@ class ApiKey(_message.Message):
         not replaced.
         """
 
+    @_builtins.property
+    def max_amount(self) -> _money_pb2.Money:
+        """Most that one call with the key may take or move. Null if there is no such cap."""
+
+    @_builtins.property
+    def max_amount_per_day(self) -> _money_pb2.Money:
+        """Most that all calls with the key may take and move on a day (UTC). Null if there is no such
+        cap.
+        """
+
+    @_builtins.property
+    def used_today(self) -> _money_pb2.Money:
+        """What counts towards `max_amount_per_day` on the present day: all but charges that certainly
+        failed. Null without that cap.
+        """
+
     def __init__(
         self,
         *,
@@ -117,10 +137,13 @@ class ApiKey(_message.Message):
         expires_at: _timestamp_pb2.Timestamp | None = ...,
         revoked_at: _timestamp_pb2.Timestamp | None = ...,
         replaced_at: _timestamp_pb2.Timestamp | None = ...,
+        max_amount: _money_pb2.Money | None = ...,
+        max_amount_per_day: _money_pb2.Money | None = ...,
+        used_today: _money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_last4", b"_last4", "created_at", b"created_at", "expires_at", b"expires_at", "last4", b"last4", "last_used_at", b"last_used_at", "replaced_at", b"replaced_at", "revoked_at", b"revoked_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_last4", b"_last4", "created_at", b"created_at", "expires_at", b"expires_at", "last4", b"last4", "last_used_at", b"last_used_at", "max_amount", b"max_amount", "max_amount_per_day", b"max_amount_per_day", "replaced_at", b"replaced_at", "revoked_at", b"revoked_at", "used_today", b"used_today"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_last4", b"_last4", "created_at", b"created_at", "expires_at", b"expires_at", "key_id", b"key_id", "last4", b"last4", "last_used_at", b"last_used_at", "name", b"name", "replaced_at", b"replaced_at", "revoked_at", b"revoked_at", "scopes", b"scopes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_last4", b"_last4", "created_at", b"created_at", "expires_at", b"expires_at", "key_id", b"key_id", "last4", b"last4", "last_used_at", b"last_used_at", "max_amount", b"max_amount", "max_amount_per_day", b"max_amount_per_day", "name", b"name", "replaced_at", b"replaced_at", "revoked_at", b"revoked_at", "scopes", b"scopes", "used_today", b"used_today"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__last4: _TypeAlias = _typing.Literal["last4"]  # noqa: Y015
     _WhichOneofArgType__last4: _TypeAlias = _typing.Literal["_last4", b"_last4"]  # noqa: Y015
@@ -530,6 +553,8 @@ class CreateApiKeyRequest(_message.Message):
     SCOPES_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    MAX_AMOUNT_FIELD_NUMBER: _builtins.int
+    MAX_AMOUNT_PER_DAY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the key, 1 to 200 characters."""
     idempotency_key: _builtins.str
@@ -544,6 +569,19 @@ class CreateApiKeyRequest(_message.Message):
     def expires_at(self) -> _timestamp_pb2.Timestamp:
         """Time from which the key does not work, in the future. By default, it does not expire."""
 
+    @_builtins.property
+    def max_amount(self) -> _money_pb2.Money:
+        """Most that one call with the key may take or move, in the currency beside it. A key with a cap
+        moves amounts of that currency only, and cannot have the scope `admin`. By default, there is no
+        such cap. Caps never change; create another key.
+        """
+
+    @_builtins.property
+    def max_amount_per_day(self) -> _money_pb2.Money:
+        """Most that all calls with the key may take and move on a day (UTC), in the same currency. By
+        default, there is no such cap.
+        """
+
     def __init__(
         self,
         *,
@@ -551,10 +589,12 @@ class CreateApiKeyRequest(_message.Message):
         scopes: _abc.Iterable[Global___ApiKeyScope.ValueType] | None = ...,
         expires_at: _timestamp_pb2.Timestamp | None = ...,
         idempotency_key: _builtins.str | None = ...,
+        max_amount: _money_pb2.Money | None = ...,
+        max_amount_per_day: _money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "expires_at", b"expires_at", "idempotency_key", b"idempotency_key"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "expires_at", b"expires_at", "idempotency_key", b"idempotency_key", "max_amount", b"max_amount", "max_amount_per_day", b"max_amount_per_day"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "expires_at", b"expires_at", "idempotency_key", b"idempotency_key", "name", b"name", "scopes", b"scopes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "expires_at", b"expires_at", "idempotency_key", b"idempotency_key", "max_amount", b"max_amount", "max_amount_per_day", b"max_amount_per_day", "name", b"name", "scopes", b"scopes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__idempotency_key: _TypeAlias = _typing.Literal["idempotency_key"]  # noqa: Y015
     _WhichOneofArgType__idempotency_key: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key"]  # noqa: Y015
