@@ -44,8 +44,8 @@ class Transfers:
 
         Raises:
             InvalidFields: both users are the same, or the amount is not in the wallets' currency.
-            Refusal: USER_NOT_FOUND, PAYMENTS_STOPPED, USER_INACTIVE, WALLET_CURRENCY, WALLET_TOO_LOW
-                or WALLET_LIMIT.
+            Refusal: USER_NOT_FOUND, PAYMENTS_STOPPED, USER_INACTIVE, WALLET_CURRENCY,
+                WALLET_TOO_LOW or WALLET_LIMIT.
         """
         if request.from_user_id == request.to_user_id:
             raise InvalidFields.of("to_user_id", "must be another user than from_user_id")
