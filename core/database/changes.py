@@ -111,9 +111,7 @@ class Written:
 
     def _change(self, business_id: str, subject_id: str, content: object, user: object) -> Change:
         user_id = user if isinstance(user, str) else None
-        return Change(
-            self.table, self.word, business_id, subject_id, content, user_id=user_id
-        )
+        return Change(self.table, self.word, business_id, subject_id, content, user_id=user_id)
 
 
 def written_by(statement: object, columns: Sequence[str], compiled: SQLCompiler) -> Written | None:

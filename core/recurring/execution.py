@@ -91,7 +91,8 @@ class Execution:
         attempt = await self._leased_attempt(transaction, lease)
         if result := await _end_if_paid(transaction, attempt):
             return result
-        if attempt.occurrence.source == "wallet":  # that of a card is read where it begins
+        is_retry = attempt.occurrence.attempt > 1
+        if attempt.occurrence.source == "wallet" or is_retry:  # a card's first: where it begins
             attempt = await _with_suspension(transaction, attempt)
         transition = before_charge(attempt)
         if transition is None:

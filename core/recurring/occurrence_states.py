@@ -15,12 +15,13 @@
 | open, submitted   | outcome unknown                               | open, due at the next check |
 | open, submitted   | job paused or cancelled                       | open: its outcome decides   |
 | open, unsubmitted | job paused or cancelled                       | skipped                     |
-| open, unsubmitted | a retry is due, but the next cycle is too     | skipped                     |
+| open, unsubmitted | a retry is due, but the next cycle is too     | skipped; while stopped, not |
+|                   |                                               | counted as failed           |
 | open, unsubmitted | refused as in `CORRECTABLE`, retry as above   | open, attempt + 1, at retry |
 | open, unsubmitted | charge refused otherwise                      | failed                      |
 | open, unsubmitted | gateway unavailable until next cycle is due   | failed                      |
 | open, unsubmitted | gateway unavailable before that               | open, due at the next check |
-| open, unsubmitted | stopped by an operator                        | open, due in a minute       |
+| open, unsubmitted | stopped by an operator                        | open, due in 1 to 10 min    |
 | open, unsubmitted | the same until the next cycle is due, and     | skipped                     |
 |                   | `catch_up` is not `all`                       |                             |
 | open, unsubmitted | payment of an earlier attempt succeeded       | succeeded, retry dropped    |
@@ -88,6 +89,8 @@ _STOPPED_TOO_LONG = Outcome(
     "Payments were stopped until the next cycle was due; not charged",
     is_failure=False,
 )
+_STOPPED_PAUSE_MIN = timedelta(seconds=RETRY_SECONDS)
+_STOPPED_PAUSE_MAX = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
@@ -165,7 +168,7 @@ def before_charge(attempt: Attempt) -> Transition | None:
     if (outcome := payment_outcome(attempt.payment)) is not None:
         return ended(attempt, outcome)
     if attempt.occurrence.attempt > 1 and not attempt.is_submitted and attempt.is_next_cycle_due:
-        return End(_NEXT_IS_DUE)
+        return End(_STOPPED_TOO_LONG if attempt.is_stopped else _NEXT_IS_DUE)
     if attempt.job.may_charge and attempt.suspended is None:
         return _stopped(attempt) if attempt.is_stopped and not attempt.is_submitted else None
     return CheckLater() if attempt.is_submitted else _not_charged(attempt)
@@ -301,11 +304,13 @@ def _not_charged(attempt: Attempt) -> Skip | End:
 def _stopped(attempt: Attempt) -> CheckLater | End:
     """Return the transition of an attempt that a stop keeps from charging: it waits.
 
-    The next cycle takes its place, unless the job catches up with all.
+    The next cycle takes its place, unless the job catches up with all. Else it is put off for as
+    long as the cycle has waited, so that a long stop costs few looks.
     """
     if attempt.is_next_cycle_due and attempt.job.catch_up != "all":
         return End(_STOPPED_TOO_LONG)
-    return CheckLater(timedelta(seconds=RETRY_SECONDS))
+    waited = attempt.now - attempt.occurrence.created_at
+    return CheckLater(min(max(waited, _STOPPED_PAUSE_MIN), _STOPPED_PAUSE_MAX))
 
 
 def job_after_cycle(

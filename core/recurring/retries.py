@@ -175,9 +175,7 @@ class Retries:
         if occurrence is None:
             raise no_failed_cycle()
         if occurrence.source == "wallet":  # a card's is refused where the charge begins
-            found = await users_store.barriers(transaction, job.business_id, job.user_id)
-            if found.stops.refuse_cycle("wallet"):
-                raise payments_stopped()
+            await _check_not_stopped(transaction, job)
         attempt = attempt_to_retry(await attempt_of(transaction, job, occurrence, now))
         is_paid = await log_store.charged_payment(
             transaction, job.business_id, job.recurring_id, attempt.occurrence.occurrence
@@ -359,6 +357,12 @@ class _Origin:
     async def note(self, transaction: Transaction, payment_id: str) -> None:
         await self.retries.note(transaction, self.retry, self.cycle, payment_id)
         self.payment_id = payment_id
+
+
+async def _check_not_stopped(transaction: Transaction, job: Job) -> None:
+    found = await users_store.barriers(transaction, job.business_id, job.user_id)
+    if found.stops.refuse_cycle("wallet"):
+        raise payments_stopped()
 
 
 def _answer(done: Collected | Refusal) -> Answer:

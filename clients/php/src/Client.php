@@ -193,12 +193,23 @@ final class Client
      * - scopes: What the key is allowed to do, each scope once.
      * - expires_at: Time from which the key does not work, in the future. By default, it
      *   does not expire. ISO 8601, in UTC unless it has an offset.
+     * - max_amount: Most that one call with the key may take or move, in the currency
+     *   beside it. A key with a cap moves amounts of that currency only, and cannot have
+     *   the scope `admin`. By default, there is no such cap. Caps never change; create
+     *   another key. A decimal string.
+     * - currency: Currency of the amount, ISO 4217 in upper or lower case, for example
+     *   `usd`.
+     * - max_amount_per_day: Most that all calls with the key may take and move on a day
+     *   (UTC), in the same currency. By default, there is no such cap. A decimal string.
      * - idempotency_key: Key of this call. Defaults to a new one for every call.
      *
      * @param array{
      *     name: string,
      *     scopes: list<'read'|'charge'|'refund'|'admin'>,
      *     expires_at?: string|\DateTimeInterface,
+     *     max_amount?: string,
+     *     currency?: string,
+     *     max_amount_per_day?: string,
      *     idempotency_key?: string
      * } $fields
      * @throws ApiException with the errorCode INVALID_FIELDS, API_KEY_STATE or one of every

@@ -259,6 +259,13 @@ final class ErrorCode
      */
     public const PAYMENTS_STOPPED = 'PAYMENTS_STOPPED';
 
+    /**
+     * HTTP 403. The amount is above a cap of the API key, or in another currency than its
+     * caps, or the action is not open to keys with caps; `cap` names which, and `left` is
+     * what the key may still move in the call or on this day (UTC). Nothing was done.
+     */
+    public const API_KEY_CAPPED = 'API_KEY_CAPPED';
+
     /** Errors whose response has no code, by status. */
     public const OF_STATUS = [
         500 => self::INTERNAL,

@@ -186,6 +186,12 @@ export const ErrorCode = {
    * delay.
    */
   PAYMENTS_STOPPED: "PAYMENTS_STOPPED",
+  /**
+   * HTTP 403. The amount is above a cap of the API key, or in another currency than its
+   * caps, or the action is not open to keys with caps; `cap` names which, and `left` is
+   * what the key may still move in the call or on this day (UTC). Nothing was done.
+   */
+  API_KEY_CAPPED: "API_KEY_CAPPED",
 } as const;
 
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];

@@ -34,9 +34,7 @@ async def reason_of_a_charge(shop: Business, user_id: str) -> str:
     return error.value.reason
 
 
-async def test_no_cycle_is_lost_and_a_retry_by_hand_waits(
-    shop: Business, gateway: Gateway
-) -> None:
+async def test_no_cycle_is_lost_and_a_retry_by_hand_waits(shop: Business, gateway: Gateway) -> None:
     user_id, job = await card_job(shop, DECLINING)  # the first decline
     for _ in range(DEFAULT_LIMITS.card_declines - 1):
         assert await reason_of_a_charge(shop, user_id) == "CARD_DECLINED"

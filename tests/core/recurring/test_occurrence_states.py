@@ -154,6 +154,27 @@ def test_before_a_charge_the_state_decides(state: Attempt, expected: str) -> Non
     assert word(before_charge(state)) == expected
 
 
+@pytest.mark.parametrize("catch_up", ["latest", "all"])
+def test_a_retry_that_a_stop_kept_until_the_next_cycle_does_not_count(catch_up: str) -> None:
+    late = attempt(None, number=2, after=LATE, catch_up=catch_up)
+    failures = []
+    for state in (late, replace(late, is_stopped=True)):
+        transition = before_charge(state)
+        assert isinstance(transition, End)
+        failures.append(transition.outcome.is_failure)
+    assert failures == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("waited_minutes", "pause_minutes"), [(0, 1), (1, 1), (4, 4), (10, 10), (600, 10)]
+)
+def test_a_stopped_cycle_is_looked_at_less_often_the_longer_it_waits(
+    waited_minutes: int, pause_minutes: int
+) -> None:
+    state = replace(attempt(None, after=timedelta(minutes=waited_minutes)), is_stopped=True)
+    assert before_charge(state) == CheckLater(timedelta(minutes=pause_minutes))
+
+
 @pytest.mark.parametrize(
     ("state", "refusal", "expected"),
     [

@@ -13,6 +13,7 @@ from nivisco.payments.v1 import recurring_pb2 as pb
 from rpc.catalogue import methods_by_path
 from rpc.errors import CoreError
 from tests.core.recurring.running import (
+    DECLINED,
     ON_SQLITE,
     OPERATOR,
     SKIPPED,
@@ -316,6 +317,25 @@ async def test_a_retry_that_is_stopped_cancels_no_earlier_payment(
     await decide(shop, "Start", "everything", "stripe")
     assert await reason_of(shop, pb.RetryRecurringRequest(recurring_id=job)) == "CARD_DECLINED"
     assert "canceled" in await intent_statuses(gateway)
+
+
+@ON_SQLITE
+async def test_a_cycle_whose_retry_was_stopped_until_the_next_one_does_not_count_as_failed(
+    shop: Business, clock: ShiftedClock, gateway: Gateway
+) -> None:
+    user_id = await create_user(shop)
+    await save_card(shop, user_id, "pm_card_chargeCustomerFail")
+    job = await create_job(shop, user_id, source=STRIPE, interval_type=pb.INTERVAL_TYPE_MONTH)
+    clock.ahead = 32 * DAY
+    assert await claim_and_execute(shop) == 1
+    await decide(shop, "Stop", "recurring", "stripe")
+    clock.ahead = 64 * DAY
+    (lease,) = await claim(shop)
+    await execute(shop, lease)
+    logs = await logs_of(shop, job)
+    assert [(log.attempt, log.status) for log in logs] == [(1, DECLINED), (2, SKIPPED)]
+    assert "Payments were stopped until the next cycle was due" in logs[1].message
+    assert (await shop.call(pb.GetRecurringRequest(recurring_id=job))).failed_cycles == 0
 
 
 @ON_SQLITE

@@ -249,6 +249,9 @@ class AsyncNivisco(AsyncConnection):
         name: str,
         scopes: Sequence[ApiKeyScope],
         expires_at: Time | None = None,
+        max_amount: Amount | None = None,
+        currency: str | None = None,
+        max_amount_per_day: Amount | None = None,
         idempotency_key: str | None = None,
     ) -> CreateApiKeyResult:
         """Creates another API key of the business, with the given scopes.
@@ -262,6 +265,15 @@ class AsyncNivisco(AsyncConnection):
             scopes: What the key is allowed to do, each scope once.
             expires_at: Time from which the key does not work, in the future. By default, it
                 does not expire. ISO 8601, in UTC unless it has an offset.
+            max_amount: Most that one call with the key may take or move, in the currency
+                beside it. A key with a cap moves amounts of that currency only, and cannot
+                have the scope `admin`. By default, there is no such cap. Caps never change;
+                create another key. A decimal string.
+            currency: Currency of the amount, ISO 4217 in upper or lower case, for example
+                `usd`.
+            max_amount_per_day: Most that all calls with the key may take and move on a day
+                (UTC), in the same currency. By default, there is no such cap. A decimal
+                string.
             idempotency_key: Key of this call. Defaults to a new one for every call.
 
         Raises:
@@ -275,6 +287,9 @@ class AsyncNivisco(AsyncConnection):
                 "name": name,
                 "scopes": scopes,
                 "expires_at": expires_at,
+                "max_amount": max_amount,
+                "currency": currency,
+                "max_amount_per_day": max_amount_per_day,
             },
             CreateApiKeyResult.from_json,
             idempotency_key,

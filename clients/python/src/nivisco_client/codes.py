@@ -150,6 +150,10 @@ class ErrorCode(StrEnum):
     """HTTP 503. The operator of the service has stopped such payments for the time being, for
     one business or for all. Nothing was done. Send the same request again after the given
     delay."""
+    API_KEY_CAPPED = "API_KEY_CAPPED"
+    """HTTP 403. The amount is above a cap of the API key, or in another currency than its
+    caps, or the action is not open to keys with caps; `cap` names which, and `left` is what
+    the key may still move in the call or on this day (UTC). Nothing was done."""
 
 
 CODE_OF_STATUS: Mapping[int, str] = {

@@ -168,6 +168,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The operator of the service has stopped such payments for the time being, for one business or
     for all. Nothing was done. Send the same request again after the given delay.
     """
+    ERROR_REASON_API_KEY_CAPPED: _ErrorReason.ValueType  # 81
+    """The amount is above a cap of the API key, or in another currency than its caps, or the action
+    is not open to keys with caps; `cap` names which, and `left` is what the key may still move in
+    the call or on this day (UTC). Nothing was done.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason for an error. The name without its prefix is `ErrorInfo.reason` in gRPC and `code` in
@@ -317,6 +322,11 @@ be saved; `limit` names which. Nothing was charged or saved. Retry after the giv
 ERROR_REASON_PAYMENTS_STOPPED: ErrorReason.ValueType  # 80
 """The operator of the service has stopped such payments for the time being, for one business or
 for all. Nothing was done. Send the same request again after the given delay.
+"""
+ERROR_REASON_API_KEY_CAPPED: ErrorReason.ValueType  # 81
+"""The amount is above a cap of the API key, or in another currency than its caps, or the action
+is not open to keys with caps; `cap` names which, and `left` is what the key may still move in
+the call or on this day (UTC). Nothing was done.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
