@@ -40,19 +40,14 @@ class Transfers:
     async def transfer(self, caller: Caller, request: TransferRequest) -> tuple[Applied, Applied]:
         """Transfer the amount and return the debit and the credit.
 
-                What the receiver owes is settled after the credit, if the business wants that.
-                It creates the receiver's wallet if that is missing, then locks both wallets in the order of
-                their keys, as a batch does, so that it cannot deadlock with one or with another transfer.
+        What the receiver owes is settled after the credit, if the business wants that.
+        It creates the receiver's wallet if that is missing, then locks both wallets in the order of
+        their keys, as a batch does, so that it cannot deadlock with one or with another transfer.
 
-                Raises:
-                    InvalidFields: both users are the same, or the amount is not in the wallets' currency.
-        <<<<<<< HEAD
-                    Refusal: USER_NOT_FOUND, PAYMENTS_STOPPED, USER_INACTIVE, WALLET_CURRENCY, WALLET_TOO_LOW,
-                        WALLET_LIMIT or API_KEY_CAPPED.
-        =======
-                    Refusal: USER_NOT_FOUND, PAYMENTS_STOPPED, USER_INACTIVE, WALLET_CURRENCY,
-                        WALLET_TOO_LOW or WALLET_LIMIT.
-        >>>>>>> fixs
+        Raises:
+            InvalidFields: both users are the same, or the amount is not in the wallets' currency.
+            Refusal: USER_NOT_FOUND, PAYMENTS_STOPPED, USER_INACTIVE, WALLET_CURRENCY,
+                WALLET_TOO_LOW, WALLET_LIMIT or API_KEY_CAPPED.
         """
         if request.from_user_id == request.to_user_id:
             raise InvalidFields.of("to_user_id", "must be another user than from_user_id")

@@ -351,8 +351,8 @@ async def test_addresses_are_apart_and_erased_by_user(database: Database) -> Non
     assert await problems(database) == []
 
 
-CARD = {"subject": "cards", "subject_id": "CARD-1"}
-OF_USER = {
+CARD: dict[str, Any] = {"subject": "cards", "subject_id": "CARD-1"}
+OF_USER: dict[str, list[dict[str, Any]]] = {
     # Several cards, which the statement does not name.
     "a change of no named row": [CARD | {"subject_id": "", "user_id": "USR-0"}],
     "an object that ended before it was chained": [
