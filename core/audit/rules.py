@@ -3,9 +3,9 @@
     hash(n) = HMAC-SHA256(key of the chain, hash(n - 1) | event n)          hash(0) is empty
 
 Whoever lacks the key can neither alter, insert nor reorder a chained event without a wrong hash. A
-missing one leaves a gap. Only the end can be cut off: checkpoints outside of the database show that.
-For the second or two before an event is chained it has no hash, and nothing shows what was done to
-it then.
+missing one leaves a gap. Only the end can be cut off: checkpoints outside of the database show
+that. For the second or two before an event is chained it has no hash, and nothing shows what was
+inserted, altered or removed then.
 """
 
 import hashlib

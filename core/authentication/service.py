@@ -44,8 +44,8 @@ class AuthenticationService:
         """Return the business whose call with this idempotency key was made with this API key.
 
         A caller that did not receive the response to `change_api_key` can repeat the request with
-        the replaced key and gets the replay, for 24 hours. The replaced key is good for nothing else, and for
-        nothing at all once it is revoked.
+        the replaced key and gets the replay, for 24 hours. The replaced key is good for nothing
+        else, and for nothing at all once it is revoked.
 
         Raises:
             Refusal: INVALID_CREDENTIALS.

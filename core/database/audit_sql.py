@@ -14,7 +14,7 @@ _TIME: Final = audit_pending.c.occurred_at.name
 _TEXTS: Final = [column.name for column in audit_pending.columns if column.name != _TIME]
 _NAMES: Final = ", ".join(_TEXTS)
 _TYPES: Final = ", ".join(f"{name} text" for name in _TEXTS)
-_INTO: Final = f"INSERT INTO {audit_pending.name} ({_NAMES}, {_TIME}) SELECT {_NAMES}, "  # noqa: S608
+_INTO: Final = f"INSERT INTO {audit_pending.name} ({_NAMES}, {_TIME}) SELECT {_NAMES}, "
 _FROM: Final = f" AS each({_TYPES})"
 
 

@@ -56,7 +56,7 @@ BOOKKEEPING: Final = frozenset(
         *("card_saves", "card_saves_since"),
     }
 )
-"""Columns about the work of cores, and counters of limits. An update of nothing else is not recorded."""
+"""Columns about the work of cores, and counters. An update of nothing else is not recorded."""
 _BY_LEDGER: Final = "wallet_transactions"
 """The ledger writes it with other tables in one statement, and notes each movement itself."""
 _WORDS: Final = {Insert: "created", Update: "updated", Delete: "deleted"}

@@ -400,7 +400,7 @@ class Database:
         connection = transaction.connection
         if connection.changes and self._digest is not None:
             changes, now = connection.changes, transaction.now
-            # By the database's clock: the chain has rows of several cores in the order of their ids.
+            # By the database's clock: the chain orders rows of several cores by their ids.
             self._audit_id = new_audit_event_id(self.now(), self._audit_id)
             connection.audited = audit_rows(changes, name, now, self._audit_id, self._digest)
 
@@ -472,7 +472,7 @@ class Database:
             async with engine.connect() as opened:
                 connection = await opened.execution_options(isolation_level="AUTOCOMMIT")
                 take_turn = text(f"SELECT pg_try_advisory_lock({BUILD_LOCK})")
-                while not await connection.scalar(take_turn):
+                while not await connection.scalar(take_turn):  # noqa: ASYNC110 - of other processes
                     await asyncio.sleep(_BUILD_TURN_SECONDS)
                 yield connection
         except _DATABASE_ERRORS as error:

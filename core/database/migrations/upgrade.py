@@ -151,7 +151,7 @@ async def _unbuilt(connection: AsyncConnection) -> dict[Index, bool]:
     """Return the indexes that are not there or not whole, and whether there is a part of them."""
     if connection.dialect.name != "postgresql":
         return {}
-    found = {name: is_valid for name, is_valid in await connection.execute(_INDEXES)}
+    found = {row.relname: row.indisvalid for row in await connection.execute(_INDEXES)}
     declared = [each for table in metadata.sorted_tables for each in table.indexes]
     by_name = sorted(declared, key=lambda index: str(index.name))
     return {each: each.name in found for each in by_name if not found.get(str(each.name))}

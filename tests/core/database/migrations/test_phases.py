@@ -20,7 +20,7 @@ from core.database.migrations import upgrade
 
 REVISIONS = list(ScriptDirectory.from_config(upgrade._config()).walk_revisions())[::-1]
 FIRST_KEPT = "0031_erase"
-"""From the revision after it on, a busy table is not locked to check its rows or to build an index."""
+"""After it, a busy table is not locked while its rows are checked or an index is built."""
 BUSY = ("payments", "wallet_transactions", "postings", "idempotency_records", "webhook_events")
 _PHASE = re.compile(r"^Phase: (expand|contract)\.$", re.MULTILINE)
 _NAME = r'"?(\w+)"?'
