@@ -57,7 +57,7 @@ BOOKKEEPING: Final = frozenset(
         *("sent_at", "first_sent_at", "set_aside_at", "set_aside_error", "updated_at"),
     }
 )
-"""Columns about the work of cores, and counts of limits. An update of nothing else is not recorded."""
+"""Columns about the work of cores, and counts of limits; an update of only them is not recorded."""
 _BY_LEDGER: Final = "wallet_transactions"
 """The ledger writes it with other tables in one statement, and notes each movement itself."""
 _WORDS: Final = {Insert: "created", Update: "updated", Delete: "deleted"}
@@ -110,9 +110,7 @@ class Written:
 
     def _change(self, business_id: str, subject_id: str, content: object, user: object) -> Change:
         user_id = user if isinstance(user, str) else None
-        return Change(
-            self.table, self.word, business_id, subject_id, content, user_id=user_id
-        )
+        return Change(self.table, self.word, business_id, subject_id, content, user_id=user_id)
 
 
 def written_by(statement: object, columns: Sequence[str], compiled: SQLCompiler) -> Written | None:

@@ -87,11 +87,16 @@ async def test_a_transaction_whose_audit_rows_cannot_be_made_is_rolled_back(
     try:
         async with database.transaction() as transaction:
             await transaction.connection.execute(text("CREATE TABLE notes (note TEXT)"))
-        with pytest.raises(RuntimeError, match="no digest"):
+        change = Change("users", "created", "BUS-1", "USR-1", ())
+        insert = text("INSERT INTO notes VALUES ('a')")
+
+        async def write_audited() -> None:
             async with database.transaction() as transaction:
-                await transaction.connection.execute(text("INSERT INTO notes VALUES ('a')"))
-                change = Change("users", "created", "BUS-1", "USR-1", ())
+                await transaction.connection.execute(insert)
                 transaction.connection.changes.append(change)
+
+        with pytest.raises(RuntimeError, match="no digest"):
+            await write_audited()
         assert await notes(database) == []
     finally:
         await database.close()
