@@ -90,8 +90,7 @@ async def test_a_transaction_whose_audit_rows_cannot_be_made_is_rolled_back(
 
         async def write() -> None:
             async with database.transaction() as transaction:
-                await transaction.connection.execute(text("INSERT INTO notes VALUES ('a')"))
-                change = Change("users", "created", "BUS-1", "USR-1", ())
+                await transaction.connection.execute(insert)
                 transaction.connection.changes.append(change)
 
         with pytest.raises(RuntimeError, match="no digest"):

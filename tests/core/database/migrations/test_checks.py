@@ -12,6 +12,8 @@ from tests.core.database.migrations.rows import NOW, ROWS, write
 IMPOSSIBLE: dict[str, dict[str, object]] = {
     "ck_businesses_default_env_is_known": {"default_env": "test"},
     "ck_businesses_max_failed_cycles_is_positive": {"max_failed_cycles": 0},
+    "ck_businesses_requests_per_second_is_not_negative": {"requests_per_second": -1},
+    "ck_businesses_gateway_requests_is_not_negative": {"gateway_requests": -1},
     "ck_stripe_credentials_env_is_known": {"env": ""},
     "ck_authorize_credentials_env_is_known": {"env": "PRODUCTION"},
     "ck_users_default_gateway_is_known": {"default_gateway": "paypal"},
