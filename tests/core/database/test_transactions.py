@@ -87,6 +87,8 @@ async def test_a_transaction_whose_audit_rows_cannot_be_made_is_rolled_back(
     try:
         async with database.transaction() as transaction:
             await transaction.connection.execute(text("CREATE TABLE notes (note TEXT)"))
+        change = Change("users", "created", "BUS-1", "USR-1", ())
+        insert = text("INSERT INTO notes VALUES ('a')")
 
         async def write() -> None:
             async with database.transaction() as transaction:
