@@ -144,7 +144,8 @@ class Beginning:
         for payment in await find_retried_payments(
             transaction, caller, request, amount, claimed=claimed, waited_for=lease_ends.keys()
         ):
-            if found := await self._retry(transaction, request, payment, chargeable, lease_ends):
+            found = await self._retry(transaction, caller, request, payment, chargeable, lease_ends)
+            if found:
                 return found
         if request.kind == "fund" and balance_minor + amount.minor > MAX_BALANCE_MINOR:
             raise movement_refusal(MovementRefusal.WALLET_LIMIT)
@@ -165,7 +166,7 @@ class Beginning:
         Raises:
             Refusal: what `start_or_find` refuses for the user, the card, keys, stops and declines.
         """
-        async with self._database.transaction("payments.check") as transaction:
+        async with self._database.read() as transaction:
             chargeable = await self._lock_chargeable(transaction, caller, request)
             await self._account_and_card(transaction, caller, request, chargeable)
 
@@ -250,6 +251,7 @@ class Beginning:
     async def _retry(
         self,
         transaction: Transaction,
+        caller: Caller,
         request: ChargeRequest,
         payment: Payment,
         chargeable: Chargeable,
@@ -287,13 +289,14 @@ class Beginning:
             case RetryStep.REFUSE:
                 raise rules.needs_review(payment.payment_id)
             case RetryStep.RESUME:
-                return await self._resume(transaction, request, payment, chargeable)
+                return await self._resume(transaction, caller, request, payment, chargeable)
             case _:
                 assert_never(step)
 
     async def _resume(
         self,
         transaction: Transaction,
+        caller: Caller,
         request: ChargeRequest,
         payment: Payment,
         chargeable: Chargeable,
@@ -317,6 +320,8 @@ class Beginning:
             if payment.attempt == "not_sent":
                 raise
             raise rules.outcome_unknown(payment.payment_id) from None
+        amount = Amount(payment.amount_minor, payment.currency)
+        await caps.reserve_rest(transaction, caller, amount, begun_by=payment.capped_key_id)
         return await self._attempts.resume(
             transaction,
             payment,

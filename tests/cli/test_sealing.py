@@ -91,7 +91,7 @@ async def test_a_retired_key_may_be_removed(settings: CoreSettings) -> None:
         assert "Key a1 is still needed" in (await rotate(core, options=("--check",))).stdout
         result = await rotate(core)
         assert result.exit_code == 0, result.output
-        assert result.stdout.startswith("1 rows were sealed again with key b2.")
+        assert result.stdout.startswith("3 rows were sealed again with key b2.")
         assert "Key a1 is retired: nothing needs it. Remove it" in result.stdout
         assert (await rotate(core, options=("--check",))).exit_code == 0
     async with restarted(settings, "b2") as core:

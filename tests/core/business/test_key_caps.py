@@ -259,6 +259,17 @@ async def test_only_a_charge_that_certainly_failed_is_released(
     }
 
 
+async def test_a_charge_of_another_key_counts_for_the_key_that_resumes_it(
+    shop: Business, gateway: Gateway
+) -> None:
+    request = charge_request(await card_holder(shop), 60)
+    await gateway.fault("reset_after", INTENTS, times=1)
+    await gateway.fault("reset_before", f"{INTENTS}*", times=100, method=None)
+    assert (await refusal(shop, request)).reason == "OUTCOME_UNKNOWN"
+    till = await key_of(shop, day=50)
+    assert await above(till, request) == {"cap": "max_amount_per_day", "left": "50.00 usd"}
+
+
 async def test_a_repeated_request_counts_once_and_is_answered_also_above_the_cap(
     shop: Business, clock: EarlyClock
 ) -> None:

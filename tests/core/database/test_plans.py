@@ -168,7 +168,7 @@ def scans(node: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
 def is_selective(scan: tuple[str, str, str]) -> bool:
     """Return whether a scan reads few rows, of however many the business has."""
     table, index, condition = scan
-    if table in SMALL or index.endswith("_due_by_business"):
+    if table in SMALL or index.endswith(("_due_by_business", "_ignored")):
         return index != ""
     condition = condition.replace("business_id", "")
     return any(each in condition for each in FINDING)

@@ -28,7 +28,7 @@ class _Counting:
         return await self._connection.execute(*arguments)
 
     def __getattr__(self, name: str) -> Any:
-        assert name in ("dialect", "info"), f"{name} is not counted"
+        assert name in ("changes", "dialect", "info"), f"{name} is not counted"
         return getattr(self._connection, name)
 
 

@@ -5,11 +5,14 @@ from typing import Any
 
 from sqlalchemy import Column, insert
 
+from core.audit import store as audit_store
+from core.audit.sequencer import opened_key
 from core.business.known_callers import KnownCallers
 from core.caller import Caller
 from core.credentials.service import CredentialsService, check_keyring
 from core.credentials.webhook_secrets import SecretsKey
 from core.database.schema import (
+    audit_chains,
     authorize_credentials,
     businesses,
     idempotency_records,
@@ -73,6 +76,8 @@ class Secrets:
                 await self.credentials.add(caller, "authorize", env, authorize)
             for key in keys:
                 await self.keep(business_id, key)
+            async with self.database.transaction("test.chain") as transaction:
+                await audit_store.begin_chain(transaction, business_id, self.keyring)
 
     async def keep(self, business_id: str, key: str) -> None:
         """Store the answer of a call."""
@@ -129,24 +134,31 @@ class Secrets:
             return replay.answer.payload.hex()
         raise AssertionError("the key has an answer")
 
+    async def chain_key(self, transaction: Transaction, business_id: str, _: str) -> str:
+        """Open the key of an audit trail."""
+        chain = await audit_store.chain(transaction, business_id)
+        assert chain is not None
+        return opened_key(self.keyring, business_id, chain).hex()
+
     async def all_opened(self, keys: Sequence[str] = KEYS) -> list[str]:
         """Return everything that is stored, opened."""
         opened = []
         async with self.database.shared_transaction("test.open") as transaction:
             for business_id in BUSINESSES:
-                for column, (read, _) in READERS.items():
-                    rows = [f"key:{each}" for each in keys] if column is ANSWERS else ENVS
+                for column, (read, stored) in READERS.items():
+                    rows = [f"key:{each}" for each in keys] if column is ANSWERS else stored
                     opened += [await read(self, transaction, business_id, row) for row in rows]
         return opened
 
 
 ANSWERS: Column[Any] = idempotency_records.c.sealed_answer
 Read = Callable[[Secrets, Transaction, str, str], Awaitable[str]]
-READERS: dict[Column[Any], tuple[Read, tuple[str, str]]] = {
+READERS: dict[Column[Any], tuple[Read, tuple[str, ...]]] = {
     stripe_credentials.c.sealed_secret_key: (Secrets.secret_key, ENVS),
     stripe_credentials.c.sealed_webhook_secret: (Secrets.webhook_secret, ENVS),
     authorize_credentials.c.sealed_transaction_key: (Secrets.transaction_key, ENVS),
     authorize_credentials.c.sealed_signature_key: (Secrets.signature_key, ENVS),
     ANSWERS: (Secrets.answer, ("key:one", "key:two")),
+    audit_chains.c.sealed_key: (Secrets.chain_key, (audit_store.CHAIN_ID,)),
 }
-"""What opens each sealed column, and two rows of each business: the second column of their key."""
+"""What opens each sealed column, and rows of each business: the second column of their key."""

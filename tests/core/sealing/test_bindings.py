@@ -76,8 +76,9 @@ def test_a_binding_names_the_row_and_only_this_field(column: Column[Any]) -> Non
     assert business_id == "business_id"
     fields = [name for _, name, _, _ in Formatter().parse(column.info["bound_to"]) if name]
     assert fields == key
-    others = {bound_to(each, env="x", key="x") for each in SEALED_COLUMNS if each is not column}
-    assert bound_to(column, env="x", key="x") not in others
+    row = {"env": "x", "key": "x", "chain_id": "x"}
+    others = {bound_to(each, **row) for each in SEALED_COLUMNS if each is not column}
+    assert bound_to(column, **row) not in others
 
 
 @pytest.mark.parametrize(

@@ -246,6 +246,7 @@ ROWS = OLD_ROWS | {
         "after_hash": "0",
         "hash": "0",
     },
+    "key_usage": {"business_id": "B", "key_id": "K", "day": "2026-01-02", "amount_minor": 0},
 }
 """A row for each table of this version's schema."""
 

@@ -128,6 +128,7 @@ IMPOSSIBLE: dict[str, dict[str, object]] = {
     "ck_audit_events_actor_is_known": {"actor": "merchant"},
     "ck_audit_events_change_is_known": {"change": "read"},
     "ck_audit_events_sequence_is_positive": {"sequence": 0},
+    "ck_key_usage_amount_is_not_negative": {"amount_minor": -1},
 }
 """A value that each constraint must refuse."""
 

@@ -133,6 +133,7 @@ REQUESTS: list[tuple[str, Request]] = [
         ),
     ),
     ("removed card", requests.delete_card(MERCHANT, customer_id="51", gateway_card_id="52")),
+    ("verified keys", requests.authenticate(MERCHANT)),
 ]
 
 
@@ -181,7 +182,7 @@ def elements_of(root: Any) -> list[tuple[str, str | None]]:
 
 def test_every_kind_of_request_is_in_the_table() -> None:
     built = {etree.QName(etree.fromstring(request.body)).localname for _, request in REQUESTS}
-    assert len(built) == 10
+    assert len(built) == 11
     builders = {
         name
         for name, value in vars(requests).items()
@@ -203,6 +204,7 @@ def test_every_kind_of_request_is_in_the_table() -> None:
         "read_card",
         "delete_card",
         "change_card",
+        "authenticate",
     }
 
 
