@@ -23,7 +23,7 @@ from tests.core.running import ShiftedClock
 from tests.core.sealing.sealed import BUSINESSES, Secrets, call_of, ring
 
 KEYS = tuple(f"order-{number:02}" for number in range(12))
-ROWS = 2 * (2 + 2 + len(KEYS))
+ROWS = 2 * (2 + 2 + len(KEYS) + 1)
 OLD, BOTH, NEW = ring("a1"), ring("b2", "a1"), ring("b2")
 
 
@@ -105,6 +105,7 @@ async def test_a_check_changes_nothing_and_counts_what_needs_each_key(database: 
         ("a1", "stripe_credentials"): 4,
         ("a1", "authorize_credentials"): 4,
         ("a1", "idempotency_records"): records,
+        ("a1", "audit_chains"): len(BUSINESSES),
         ("a1", FINGERPRINTS): records,
     }
     assert rows_by_key(pages) == expected
@@ -131,7 +132,7 @@ async def test_a_key_is_needed_until_the_last_fingerprint_expires(database: Data
     assert ("a1", FINGERPRINTS) not in rows_by_key(await a_pass(sealing, check_only=True))
     await check_keyring(database, NEW)
     opened = await Secrets(database, NEW).all_opened(())
-    assert len(opened) == 16
+    assert len(opened) == 18
 
 
 @pytest.mark.parametrize("what", ["record", "credentials"])
