@@ -41,7 +41,7 @@ class Answer:
 
 @dataclass(slots=True)
 class Expected:
-    """What the scenario left behind, besides the rows."""
+    """What the scenario made, besides the rows."""
 
     kept_at: str
     business_id: str
